@@ -1,0 +1,92 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "buf.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static bool room(struct buf *b, size_t more)
+{
+	if (b->failed)
+		return false;
+	if (more <= b->cap - b->len)
+		return true;
+	size_t cap = b->cap ? b->cap : 256;
+	while (cap - b->len < more) {
+		if (cap > SIZE_MAX / 2)
+			goto fail;
+		cap *= 2;
+	}
+	char *s = realloc(b->s, cap);
+	if (!s)
+		goto fail;
+	b->s = s;
+	b->cap = cap;
+	return true;
+fail:
+	b->failed = true;
+	return false;
+}
+
+void buf_add(struct buf *b, const void *s, size_t len)
+{
+	if (!len || !room(b, len))
+		return;
+	memcpy(b->s + b->len, s, len);
+	b->len += len;
+}
+
+void buf_adds(struct buf *b, const char *s)
+{
+	buf_add(b, s, strlen(s));
+}
+
+void buf_addc(struct buf *b, char c)
+{
+	if (!room(b, 1))
+		return;
+	b->s[b->len++] = c;
+}
+
+void buf_addi(struct buf *b, int64_t n)
+{
+	char digits[24];
+	buf_add(b, digits, (size_t)snprintf(digits, sizeof digits, "%lld", (long long)n));
+}
+
+void buf_addf(struct buf *b, const char *fmt, ...)
+{
+	va_list ap;
+	va_start(ap, fmt);
+	int n = vsnprintf(NULL, 0, fmt, ap);
+	va_end(ap);
+	if (n < 0 || !room(b, (size_t)n + 1)) {
+		b->failed = true;
+		return;
+	}
+	va_start(ap, fmt);
+	vsnprintf(b->s + b->len, (size_t)n + 1, fmt, ap);
+	va_end(ap);
+	b->len += (size_t)n;
+}
+
+const char *buf_cstr(struct buf *b)
+{
+	if (!room(b, 1))
+		return "";
+	b->s[b->len] = '\0';
+	return b->s;
+}
+
+void buf_reset(struct buf *b)
+{
+	b->len = 0;
+	b->failed = false;
+}
+
+void buf_free(struct buf *b)
+{
+	free(b->s);
+	*b = (struct buf)BUF_INIT;
+}

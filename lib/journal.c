@@ -1,0 +1,488 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "journal.h"
+
+#include "segment.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "lost.h"
+
+#define SEGMENT_MIN (64u << 10)
+/* How often a writer follows others to a newer segment before it gives an event up: only very
+ * small segments on a very busy machine make it move more than once. */
+#define MOVES 1000
+
+struct journal {
+	char *dir;
+	struct journal_options opt;
+	struct segment seg;
+	int fd; /* the segment, -1 when none is open */
+	dev_t dev;
+	ino_t ino;
+	pid_t pid;           /* who opened fd: a child must open its own */
+	bool limited;        /* RLIMIT_FSIZE is set: keep SIGXFSZ away */
+	uint64_t next_base;  /* the segment is sealed: go on there; 0 when it is not */
+	int64_t refused;     /* when a new segment was refused, to ask again only after a while */
+	const char *why;     /* why it was refused */
+	unsigned lost;       /* since the last append that succeeded */
+	unsigned unrecorded; /* of these, not yet in the counter file */
+	struct buf record;
+};
+
+static int64_t now(void)
+{
+	struct timespec t;
+	clock_gettime(CLOCK_REALTIME, &t);
+	return (int64_t)t.tv_sec * 1000000 + t.tv_nsec / 1000;
+}
+
+int journal_open(struct journal **j_r, const char *dir, const struct journal_options *opt,
+		 const char **why_r)
+{
+	struct journal *j = calloc(1, sizeof *j);
+	if (!j || !(j->dir = strdup(dir))) {
+		free(j);
+		*why_r = "out of memory";
+		return -1;
+	}
+	j->opt = *opt;
+	j->fd = -1;
+	*j_r = j;
+	return 0;
+}
+
+/* Whether j->fd is still the segment: Cyrus daemons close every descriptor above 2 and
+ * reuse the numbers, and a foreign file must never be written. */
+static bool ours(const struct journal *j)
+{
+	struct stat st;
+	return j->fd >= 0 && fstat(j->fd, &st) == 0 && st.st_dev == j->dev && st.st_ino == j->ino &&
+	       st.st_nlink > 0;
+}
+
+static void forget(struct journal *j)
+{
+	struct stat st;
+	if (j->fd >= 0 && fstat(j->fd, &st) == 0 && st.st_dev == j->dev && st.st_ino == j->ino)
+		close(j->fd);
+	j->fd = -1;
+	j->next_base = 0;
+}
+
+void journal_close(struct journal **j)
+{
+	if (!*j)
+		return;
+	forget(*j);
+	buf_free(&(*j)->record);
+	free((*j)->dir);
+	free(*j);
+	*j = NULL;
+}
+
+static int opendir_fd(const struct journal *j)
+{
+	return open(j->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+}
+
+/* Bytes that a new segment may grow to, or 0 with *why_r when there is no room for one. */
+static uint64_t room(const struct journal *j, int dirfd, const uint64_t *bases, ssize_t n,
+		     const char **why_r)
+{
+	struct statvfs fs;
+	if (fstatvfs(dirfd, &fs) < 0) {
+		*why_r = "cannot ask for the room of the journal's file system";
+		return 0;
+	}
+	uint64_t total = (uint64_t)fs.f_blocks * fs.f_frsize;
+	uint64_t max = j->opt.max_size;
+	if (!max)
+		max = total / 10 < UINT64_C(4) << 30 ? total / 10 : UINT64_C(4) << 30;
+	uint64_t limit = j->opt.segment_size < max / 4 ? j->opt.segment_size : max / 4;
+	if (limit < SEGMENT_MIN)
+		limit = SEGMENT_MIN;
+
+	uint64_t used = 0;
+	for (ssize_t i = 0; i < n; i++) {
+		char name[SEGMENT_NAME + 1];
+		struct stat st;
+		segment_name(name, bases[i]);
+		if (fstatat(dirfd, name, &st, 0) == 0)
+			used += (uint64_t)st.st_size;
+	}
+	if (n > 0 && used + limit > max) {
+		*why_r = "the journal is full (mboxevent_max_size): a sink is not draining; see "
+			 "notifyctl status";
+		return 0;
+	}
+	if ((double)fs.f_bavail < (double)fs.f_blocks * j->opt.min_free / 100) {
+		*why_r = "the journal's file system has less room than mboxevent_min_free";
+		return 0;
+	}
+	return limit;
+}
+
+static int use(struct journal *j, int fd, const struct segment *seg, const char **why_r)
+{
+	struct stat st;
+	struct rlimit rl;
+	if (fstat(fd, &st) < 0) {
+		close(fd);
+		*why_r = "cannot stat the journal's segment";
+		return -1;
+	}
+	j->fd = fd;
+	j->seg = *seg;
+	j->dev = st.st_dev;
+	j->ino = st.st_ino;
+	j->pid = getpid();
+	j->limited = getrlimit(RLIMIT_FSIZE, &rl) == 0 && rl.rlim_cur != RLIM_INFINITY;
+	ssize_t seal = (uint64_t)st.st_size > seg->limit ? segment_seal(fd, seg, st.st_size) : 0;
+	j->next_base = seal > 0 ? seg->base + (uint64_t)seal : 0;
+	return 0;
+}
+
+/* Where a segment begins that follows `seg`, which nobody can append to: it is of another boot,
+ * or its header is damaged. */
+static uint64_t beyond(int dirfd, uint64_t base)
+{
+	char name[SEGMENT_NAME + 1];
+	struct stat st;
+	segment_name(name, base);
+	uint64_t size = fstatat(dirfd, name, &st, 0) == 0 ? (uint64_t)st.st_size : 0;
+	return base + size + SEGMENT_BOOT_GAP;
+}
+
+static bool other_boot(const unsigned char a[16], const unsigned char b[16])
+{
+	static const unsigned char unknown[16];
+	return memcmp(a, b, 16) != 0 && memcmp(a, unknown, 16) != 0 && memcmp(b, unknown, 16) != 0;
+}
+
+/* Was this process stopped, between its look at the directory and its link(2), so long that
+ * others have filled and notifyd has deleted the very segment it has now made again? Then a newer
+ * one is there although this one has no SEAL, and nobody writes here. */
+static void unmake_stale(int dirfd, uint64_t base)
+{
+	uint64_t *bases;
+	struct segment seg;
+	struct stat st;
+	ssize_t n = segment_list(dirfd, &bases);
+	if (n < 0)
+		return;
+	bool newer = n && bases[n - 1] > base;
+	free(bases);
+	int fd = newer ? segment_open(dirfd, base, O_RDONLY, &seg) : -1;
+	if (fd < 0)
+		return;
+	if (fstat(fd, &st) == 0 && segment_seal(fd, &seg, st.st_size) == 0) {
+		char name[SEGMENT_NAME + 1];
+		segment_name(name, base);
+		unlinkat(dirfd, name, 0);
+	}
+	close(fd);
+}
+
+/* Opens the newest segment, or starts the one that follows. at_least: the base a new one must
+ * have when the newest is below it (it is sealed); 0: not known. */
+static int attach(struct journal *j, uint64_t at_least, const char **why_r)
+{
+	uint64_t *bases = NULL;
+	int fd = -1, dirfd = opendir_fd(j), r = -1;
+	*why_r = "the journal's segments change faster than this process can follow";
+	if (dirfd < 0) {
+		*why_r = errno == ENOENT
+			     ? "the journal directory is missing: start notifyd, which makes it"
+			     : "cannot open the journal directory (permissions? descriptors?)";
+		return -1;
+	}
+	for (int tries = 0; tries < MOVES; tries++) {
+		free(bases);
+		ssize_t n = segment_list(dirfd, &bases);
+		if (n < 0) {
+			bases = NULL;
+			*why_r = "cannot read the journal directory";
+			break;
+		}
+		struct segment seg;
+		struct segment new = {.created = now()};
+		segment_boot(new.boot);
+		uint64_t newest = n ? bases[n - 1] : 0;
+		if (n && newest >= at_least) {
+			fd = segment_open(dirfd, newest, O_RDWR | O_APPEND, &seg);
+			if (fd >= 0 && !other_boot(seg.boot, new.boot)) {
+				r = use(j, fd, &seg, why_r);
+				break;
+			}
+			if (fd < 0 && errno == ENOENT)
+				continue; /* trimmed, so there is a newer one */
+			if (fd < 0 && errno != EBADMSG) {
+				*why_r = "cannot open the journal's newest segment (permissions?)";
+				break;
+			}
+			if (fd >= 0)
+				close(fd);
+			new.base = beyond(dirfd, newest);
+		} else {
+			new.base = at_least;
+		}
+		new.limit = room(j, dirfd, bases, n, why_r);
+		if (!new.limit)
+			break;
+		unsigned char former[16];
+		if (journal_identity(dirfd, new.uuid, former) < 0)
+			memset(new.uuid, 0, sizeof new.uuid);
+		int made = segment_create(dirfd, &new, j->opt.sync);
+		if (made < 0) {
+			*why_r = errno == ENOSPC || errno == EDQUOT
+				     ? "no room for a new journal segment"
+				     : "cannot make a journal segment (permissions?)";
+			break;
+		}
+		if (made == 0)
+			unmake_stale(dirfd, new.base);
+	}
+	free(bases);
+	close(dirfd);
+	return r;
+}
+
+/* Makes j->fd a segment that is not known to be sealed. */
+static int ready(struct journal *j, const char **why_r)
+{
+	if (j->fd >= 0 && (j->pid != getpid() || !ours(j)))
+		forget(j);
+	if (j->fd >= 0 && !j->next_base)
+		return 0;
+	/* A journal with no room is asked again ten times a second, not once an event. */
+	int64_t t = now();
+	if (j->refused && t >= j->refused && t - j->refused < 100000) {
+		*why_r = j->why;
+		return -1;
+	}
+	j->refused = 0;
+	for (int tries = 0; tries < MOVES; tries++) {
+		uint64_t at_least = j->fd >= 0 ? j->next_base : 0;
+		struct journal old = *j;
+		if (attach(j, at_least, why_r) < 0) {
+			j->refused = t;
+			j->why = *why_r;
+			return -1;
+		}
+		if (old.fd >= 0)
+			close(old.fd);
+		if (!j->next_base)
+			return 0;
+	}
+	*why_r = "the journal's segments change faster than this process can follow";
+	return -1;
+}
+
+/* write() that never raises SIGXFSZ. */
+static ssize_t put(const struct journal *j, const char *s, size_t len)
+{
+	sigset_t xfsz, before;
+	if (j->limited) {
+		sigemptyset(&xfsz);
+		sigaddset(&xfsz, SIGXFSZ);
+		pthread_sigmask(SIG_BLOCK, &xfsz, &before);
+	}
+	ssize_t n;
+	do
+		n = write(j->fd, s, len);
+	while (n < 0 && errno == EINTR);
+	if (j->limited) {
+		int why = errno;
+		if (n < 0 && why == EFBIG && !sigismember(&before, SIGXFSZ))
+			sigtimedwait(&xfsz, NULL, &(struct timespec){0, 0});
+		pthread_sigmask(SIG_SETMASK, &before, NULL);
+		errno = why;
+	}
+	return n;
+}
+
+static const char *put_error(int e)
+{
+	switch (e) {
+	case ENOSPC:
+		return "no space left for the journal";
+	case EDQUOT:
+		return "the disk quota of the journal's owner is used up";
+	case EFBIG:
+		return "the journal's segment exceeds this process's file size limit";
+	case EROFS:
+		return "the journal's file system is read-only";
+	case EIO:
+		return "input/output error on the journal's file system";
+	default:
+		return "cannot write to the journal";
+	}
+}
+
+/* Appends one encoded record. The offset of its end, or -1. */
+static off_t append(struct journal *j, const struct buf *record, const char **why_r)
+{
+	/* A short write (a full disk, a signal) is never continued: what others appended may lie
+	 * in between. The whole record goes again; readers skip the torn piece. */
+	for (int tries = 0; tries < 3; tries++) {
+		ssize_t n = put(j, record->s, record->len);
+		if (n < 0) {
+			*why_r = put_error(errno);
+			return -1;
+		}
+		if ((size_t)n == record->len)
+			return lseek(j->fd, 0, SEEK_CUR);
+	}
+	*why_r = put_error(ENOSPC);
+	return -1;
+}
+
+static int seal(struct journal *j)
+{
+	struct buf record = BUF_INIT;
+	const char *why;
+	off_t end = -1;
+	if (record_encode(&record, RECORD_SEAL, NULL, now()) == 0)
+		end = append(j, &record, &why);
+	buf_free(&record);
+	/* Another writer's may be the first. */
+	ssize_t first = end < 0 ? -1 : segment_seal(j->fd, &j->seg, end);
+	if (first > 0)
+		j->next_base = j->seg.base + (uint64_t)first;
+	return first > 0 ? 0 : -1;
+}
+
+static int store(struct journal *j, const struct record *rec, uint64_t *pos_r, const char **why_r)
+{
+	buf_reset(&j->record);
+	struct record r = *rec;
+	r.lost = j->lost;
+	if (record_encode(&j->record, RECORD_EVENT, &r, now()) < 0) {
+		*why_r = j->record.failed ? "out of memory" : "the event is longer than 32 MB";
+		return -1;
+	}
+	for (int tries = 0; tries < MOVES; tries++) {
+		if (ready(j, why_r) < 0)
+			return -1;
+		off_t end = append(j, &j->record, why_r);
+		if (end < 0)
+			return -1;
+		off_t start = end - (off_t)j->record.len;
+		if ((uint64_t)end > j->seg.limit) {
+			ssize_t sealed = segment_seal(j->fd, &j->seg, start);
+			if (sealed < 0) {
+				*why_r = "cannot read the journal's segment back";
+				return -1;
+			}
+			if (sealed > 0) { /* nobody reads behind a SEAL */
+				j->next_base = j->seg.base + (uint64_t)sealed;
+				continue;
+			}
+		}
+		*pos_r = j->seg.base + (uint64_t)start;
+		if (j->opt.sync && fdatasync(j->fd) < 0) {
+			*why_r = "the journal could not be synced to the disk";
+			return -1;
+		}
+		/* When the SEAL can't be written (a full disk), the next writer tries. */
+		if ((uint64_t)end > j->seg.limit)
+			seal(j);
+		return 0;
+	}
+	*why_r = "the journal's segments change faster than this process can follow";
+	return -1;
+}
+
+int journal_append(struct journal *j, const struct record *rec, uint64_t *pos_r, const char **why_r)
+{
+	int before = errno, r;
+	uint64_t pos;
+	r = store(j, rec, &pos, why_r);
+	if (r == 0) {
+		j->lost = 0;
+		if (pos_r)
+			*pos_r = pos;
+		if (j->unrecorded)
+			journal_lost(j, 0);
+	} else {
+		journal_lost(j, 1);
+	}
+	errno = before;
+	return r;
+}
+
+void journal_lost(struct journal *j, unsigned n)
+{
+	int before = errno;
+	j->lost += n;
+	j->unrecorded += n;
+	int dirfd = opendir_fd(j);
+	if (dirfd >= 0) {
+		if (lost_add(dirfd, j->unrecorded) == 0)
+			j->unrecorded = 0;
+		close(dirfd);
+	}
+	errno = before;
+}
+
+unsigned journal_lost_pending(const struct journal *j)
+{
+	return j->lost;
+}
+
+uint64_t journal_end(int dirfd)
+{
+	uint64_t *bases, end = 0;
+	struct segment seg;
+	struct stat st;
+	ssize_t n = segment_list(dirfd, &bases);
+	if (n <= 0)
+		return 0;
+	int fd = segment_open(dirfd, bases[n - 1], O_RDONLY, &seg);
+	if (fd >= 0 && fstat(fd, &st) == 0) {
+		ssize_t sealed =
+		    (uint64_t)st.st_size > seg.limit ? segment_seal(fd, &seg, st.st_size) : 0;
+		end = seg.base + (uint64_t)(sealed > 0 ? sealed : st.st_size);
+	} else {
+		end = beyond(dirfd, bases[n - 1]);
+	}
+	if (fd >= 0)
+		close(fd);
+	free(bases);
+	return end;
+}
+
+int journal_trim(int dirfd, uint64_t pos, int64_t keep_us)
+{
+	uint64_t *bases;
+	ssize_t n = segment_list(dirfd, &bases);
+	if (n < 0)
+		return -1;
+	int gone = 0;
+	for (ssize_t i = 0; i + 1 < n && bases[i + 1] <= pos; i++) {
+		struct segment follower;
+		int fd = segment_open(dirfd, bases[i + 1], O_RDONLY, &follower);
+		if (fd < 0)
+			break;
+		close(fd);
+		if (keep_us && now() - follower.created < keep_us)
+			break;
+		char name[SEGMENT_NAME + 1];
+		segment_name(name, bases[i]);
+		if (unlinkat(dirfd, name, 0) < 0)
+			break;
+		gone++;
+	}
+	free(bases);
+	return gone;
+}

@@ -1,0 +1,232 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "segment.h"
+
+#include <ctype.h>
+#include <dirent.h>
+#include <endian.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define XXH_INLINE_ALL
+#include <xxhash.h>
+
+static const unsigned char magic[8] = {0xff, 0x00, 'm', 'b', 's', 'e', 'g', 0xff};
+
+/* Little-endian numbers; the checksum covers all before it. */
+struct header {
+	unsigned char magic[8];
+	uint32_t version, header;
+	uint64_t base, limit, created;
+	unsigned char uuid[16], boot[16], spare[48];
+	uint64_t checksum;
+} __attribute__((packed));
+
+_Static_assert(sizeof(struct header) == SEGMENT_HEADER, "segment header");
+
+static uint64_t checksum(const struct header *h)
+{
+	return XXH3_64bits(h, offsetof(struct header, checksum));
+}
+
+void segment_name(char name_r[SEGMENT_NAME + 1], uint64_t base)
+{
+	snprintf(name_r, SEGMENT_NAME + 1, "%016llx.seg", (unsigned long long)base);
+}
+
+static bool segment_base(const char *name, uint64_t *base_r)
+{
+	for (int i = 0; i < 16; i++)
+		if (!isxdigit((unsigned char)name[i]) || isupper((unsigned char)name[i]))
+			return false;
+	if (strcmp(name + 16, ".seg") != 0)
+		return false;
+	*base_r = strtoull(name, NULL, 16);
+	return true;
+}
+
+static int ascending(const void *a, const void *b)
+{
+	uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
+	return x < y ? -1 : x > y;
+}
+
+ssize_t segment_list(int dirfd, uint64_t **bases_r)
+{
+	int fd = openat(dirfd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	DIR *d = fd < 0 ? NULL : fdopendir(fd);
+	if (!d) {
+		if (fd >= 0)
+			close(fd);
+		return -1;
+	}
+	uint64_t *bases = NULL, base;
+	size_t n = 0, cap = 0;
+	int failed = 0;
+	const struct dirent *e;
+	errno = 0;
+	while ((e = readdir(d)) != NULL) {
+		if (!segment_base(e->d_name, &base))
+			continue;
+		if (n == cap) {
+			uint64_t *more = realloc(bases, (cap = cap ? 2 * cap : 64) * sizeof *bases);
+			if (!more) {
+				failed = ENOMEM;
+				break;
+			}
+			bases = more;
+		}
+		bases[n++] = base;
+		errno = 0;
+	}
+	if (!failed && !e)
+		failed = errno;
+	closedir(d);
+	if (failed) {
+		free(bases);
+		errno = failed;
+		return -1;
+	}
+	if (n)
+		qsort(bases, n, sizeof *bases, ascending);
+	*bases_r = bases;
+	return (ssize_t)n;
+}
+
+int segment_open(int dirfd, uint64_t base, int flags, struct segment *seg_r)
+{
+	char name[SEGMENT_NAME + 1];
+	segment_name(name, base);
+	int fd = openat(dirfd, name, flags | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+	if (fd < 0)
+		return -1;
+	struct header h;
+	ssize_t n = pread(fd, &h, sizeof h, 0);
+	if (n != sizeof h || memcmp(h.magic, magic, sizeof magic) != 0 ||
+	    h.checksum != htole64(checksum(&h)) || le32toh(h.version) != SEGMENT_VERSION ||
+	    le64toh(h.base) != base) {
+		close(fd);
+		errno = n < 0 ? errno : EBADMSG;
+		return -1;
+	}
+	seg_r->base = base;
+	seg_r->limit = le64toh(h.limit);
+	seg_r->created = (int64_t)le64toh(h.created);
+	memcpy(seg_r->uuid, h.uuid, sizeof h.uuid);
+	memcpy(seg_r->boot, h.boot, sizeof h.boot);
+	return fd;
+}
+
+int segment_adopt(int dirfd, int fd)
+{
+	struct stat dir;
+	if (fstat(dirfd, &dir) < 0)
+		return -1;
+	if (geteuid() == 0 && fchown(fd, dir.st_uid, dir.st_gid) < 0)
+		return -1;
+	/* The umask must not decide; nor may others read what the directory hides. */
+	return fchmod(fd, dir.st_mode & 0666);
+}
+
+int segment_create(int dirfd, const struct segment *seg, bool sync)
+{
+	struct header h = {
+	    .version = htole32(SEGMENT_VERSION),
+	    .header = htole32(SEGMENT_HEADER),
+	    .base = htole64(seg->base),
+	    .limit = htole64(seg->limit),
+	    .created = htole64((uint64_t)seg->created),
+	};
+	memcpy(h.magic, magic, sizeof magic);
+	memcpy(h.uuid, seg->uuid, sizeof h.uuid);
+	memcpy(h.boot, seg->boot, sizeof h.boot);
+	h.checksum = htole64(checksum(&h));
+
+	char name[SEGMENT_NAME + 1], tmp[64];
+	segment_name(name, seg->base);
+	snprintf(tmp, sizeof tmp, ".%.16s.%ld", name, (long)getpid());
+	unlinkat(dirfd, tmp, 0); /* left by a killed process of our pid */
+	int fd = openat(dirfd, tmp, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+	if (fd < 0)
+		return -1;
+	ssize_t n = write(fd, &h, sizeof h);
+	if (n >= 0 && n != sizeof h) {
+		errno = ENOSPC;
+		n = -1;
+	}
+	int r = n < 0 ? -1 : segment_adopt(dirfd, fd);
+	if (r == 0 && sync)
+		r = fdatasync(fd);
+	if (r == 0 && linkat(dirfd, tmp, dirfd, name, 0) < 0)
+		r = errno == EEXIST ? 1 : -1;
+	int why = errno;
+	close(fd);
+	unlinkat(dirfd, tmp, 0);
+	if (r == 0 && sync && fsync(dirfd) < 0)
+		return -1;
+	errno = why;
+	return r;
+}
+
+static int nibble(int c)
+{
+	return c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
+
+bool segment_uuid_parse(const char *s, size_t len, unsigned char uuid_r[16])
+{
+	if (len != SEGMENT_UUID)
+		return false;
+	size_t at = 0;
+	for (size_t i = 0; i < 16; i++) {
+		if ((at == 8 || at == 13 || at == 18 || at == 23) && s[at++] != '-')
+			return false;
+		int hi = nibble(s[at]), lo = nibble(s[at + 1]);
+		if (hi < 0 || lo < 0)
+			return false;
+		uuid_r[i] = (unsigned char)(hi << 4 | lo);
+		at += 2;
+	}
+	return true;
+}
+
+ssize_t segment_seal(int fd, const struct segment *seg, off_t end)
+{
+	/* A SEAL is written only after a record that ends behind the limit, and has no body. */
+	char chunk[64 * 1024];
+	off_t at = (off_t)seg->limit;
+	while (at + RECORD_HEADER <= end) {
+		size_t want = end - at < (off_t)sizeof chunk ? (size_t)(end - at) : sizeof chunk;
+		ssize_t n = pread(fd, chunk, want, at);
+		if (n < 0)
+			return -1;
+		if (n < RECORD_HEADER)
+			break;
+		for (size_t i = 0;
+		     (i = record_resync(chunk, (size_t)n, i)) + RECORD_HEADER <= (size_t)n; i++) {
+			struct record rec;
+			size_t need;
+			if (record_decode(chunk + i, RECORD_HEADER, &rec, &need) == RECORD_SEAL)
+				return at + (off_t)i + RECORD_HEADER;
+		}
+		at += n - (RECORD_HEADER - 1);
+	}
+	return 0;
+}
+
+void segment_boot(unsigned char boot_r[16])
+{
+	char text[SEGMENT_UUID];
+	memset(boot_r, 0, 16);
+	int fd = open("/proc/sys/kernel/random/boot_id", O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return;
+	ssize_t n = read(fd, text, sizeof text);
+	close(fd);
+	if (n != sizeof text || !segment_uuid_parse(text, sizeof text, boot_r))
+		memset(boot_r, 0, 16);
+}

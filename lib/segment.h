@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* The files of a journal directory: <base, 16 hex digits>.seg, each a header of
+ * SEGMENT_HEADER bytes and then records. A position is base + offset in the file.
+ * Source of the layout: mboxevent-journal(5). */
+#ifndef MBEV_SEGMENT_H
+#define MBEV_SEGMENT_H
+
+#include "record.h"
+
+#include <sys/types.h>
+
+#define SEGMENT_HEADER  128
+#define SEGMENT_VERSION 1
+/* A new boot starts a segment this much higher, so that a power cut which
+ * shortens a segment can't give a second event an old position. */
+#define SEGMENT_BOOT_GAP (UINT64_C(1) << 40)
+
+struct segment {
+	uint64_t base;
+	uint64_t limit;  /* bytes after which a writer seals it */
+	int64_t created; /* microseconds since 1970 UTC */
+	unsigned char uuid[16], boot[16];
+};
+
+/* "<dir>/<base>.seg" into path. */
+#define SEGMENT_NAME 20 /* length of the file name */
+void segment_name(char name_r[SEGMENT_NAME + 1], uint64_t base);
+
+/* Bases of all segments in the directory, ascending, malloc'd (free() it).
+ * Their number, or -1 with errno. */
+ssize_t segment_list(int dirfd, uint64_t **bases_r);
+
+/* Opens and checks the header. The descriptor (O_CLOEXEC | flags), or -1 with errno
+ * (EBADMSG: not a segment of this version, or damaged). */
+int segment_open(int dirfd, uint64_t base, int flags, struct segment *seg_r);
+
+/* Creates it whole and atomically (a temporary file, then link(2)), with owner, group and
+ * mode from the directory; sync: on the disk when it returns. 0, 1 when it is there already,
+ * -1 with errno. */
+int segment_create(int dirfd, const struct segment *seg, bool sync);
+
+/* Offset of the end of its first SEAL among the bytes before `end`; 0 when there is none, -1 with
+ * errno. Reads only what lies behind the limit. */
+ssize_t segment_seal(int fd, const struct segment *seg, off_t end);
+
+/* Gives a file made in the directory the directory's mode, and its owner and group where the
+ * caller is root. -1 with errno. */
+int segment_adopt(int dirfd, int fd);
+
+/* "xxxxxxxx-xxxx-xxxx-xxxx-xxxxxxxxxxxx", lower case. */
+#define SEGMENT_UUID 36
+bool segment_uuid_parse(const char *s, size_t len, unsigned char uuid_r[16]);
+
+/* This boot's id, all zero where the kernel does not tell. */
+void segment_boot(unsigned char boot_r[16]);
+
+#endif

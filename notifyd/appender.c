@@ -1,0 +1,16 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "appender.h"
+
+int appender_open(const struct conf *conf, struct journal **j_r, const char **why_r)
+{
+	static const struct conf_option *const tables[] = {mboxevent_options, NULL};
+	const struct conf_scope scope = {conf, NULL, "", tables};
+	int64_t max = conf_num(&scope, "mboxevent_max_size"); /* auto: -1 */
+	struct journal_options opt = {
+	    .segment_size = (uint64_t)conf_num(&scope, "mboxevent_segment_size"),
+	    .max_size = max > 0 ? (uint64_t)max : 0,
+	    .min_free = (unsigned)conf_num(&scope, "mboxevent_min_free"),
+	    .sync = conf_num(&scope, "mboxevent_sync") < 0, /* always */
+	};
+	return journal_open(j_r, conf_str(&scope, "mboxevent_journal"), &opt, why_r);
+}

@@ -1,0 +1,273 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Everything is gathered into one JSON object; the table is printed from it. */
+#include "ctl.h"
+#include "ctl_backlog.h"
+#include "stamp.h"
+#include "status.h"
+
+#include "../lib/identity.h"
+#include "../lib/journal.h"
+#include "../lib/lost.h"
+#include "../lib/reader.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <getopt.h>
+#include <jansson.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sysexits.h>
+#include <unistd.h>
+
+#define LOCK         "notifyd.lock"
+#define NAME_SIZE    64
+#define DEFAULT_SINK "local"
+
+/* --- gathering --- */
+
+/* Who holds the instance lock; 0: nobody, -1: somebody whose pid can't be seen from here. */
+static pid_t lock_holder(int dir)
+{
+	struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
+	int fd = openat(dir, LOCK, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+	if (fd < 0)
+		return 0;
+	int r = fcntl(fd, F_GETLK, &lock);
+	close(fd);
+	if (r < 0 || lock.l_type == F_UNLCK)
+		return 0;
+	return lock.l_pid > 0 ? lock.l_pid : -1;
+}
+
+static json_t *iso(int64_t time)
+{
+	char s[STAMP_SIZE];
+	stamp_iso(s, time);
+	return json_string(s);
+}
+
+static void hex(char out[2 * 16 + 1], const unsigned char in[16])
+{
+	for (int i = 0; i < 16; i++)
+		snprintf(out + 2 * i, 3, "%02x", in[i]);
+}
+
+static json_t *journal_object(const char *journal, int dir)
+{
+	unsigned char uuid[16], former[16];
+	char id[33] = "";
+	char oldest[17], end[17];
+	size_t segments;
+	uint64_t bytes = lag_journal_size(journal, &segments);
+	double rate = lag_rate(journal);
+	if (journal_identity(dir, uuid, former) == 0)
+		hex(id, uuid);
+	snprintf(oldest, sizeof oldest, "%016llx", (unsigned long long)reader_oldest(dir));
+	snprintf(end, sizeof end, "%016llx", (unsigned long long)journal_end(dir));
+	return json_pack("{s:s, s:s, s:I, s:i, s:s, s:s, s:o, s:I}", "path", journal, "uuid", id,
+	                 "bytes", (json_int_t)bytes, "segments", (int)segments, "oldest", oldest,
+	                 "end", end, "eventsPerSecond", rate < 0 ? json_null() : json_real(rate),
+	                 "lost", (json_int_t)lost_total(dir));
+}
+
+/* A worker's own words; its times become ISO 8601. */
+static json_t *worker_object(const char *journal, const char *sink, bool running)
+{
+	static const char *const times[] = {"since", "started", "updated", "errorTime"};
+	char contents[STATUS_SIZE + 1], was[256];
+	json_t *o = NULL;
+	if (status_read(journal, sink, contents) == 0)
+		o = json_loads(contents, 0, NULL);
+	if (!json_is_object(o)) {
+		json_decref(o);
+		return json_pack("{s:s}", "state", running ? "not started yet" : "never started");
+	}
+	for (size_t i = 0; i < sizeof times / sizeof times[0]; i++) {
+		json_t *t = json_object_get(o, times[i]);
+		if (json_is_number(t))
+			json_object_set_new(o, times[i],
+			                    iso((int64_t)(json_number_value(t) * 1e6)));
+	}
+	json_object_del(o, "version");
+	const char *state = json_string_value(json_object_get(o, "state"));
+	pid_t pid = (pid_t)json_integer_value(json_object_get(o, "pid"));
+	bool gone = pid <= 0 || (kill(pid, 0) < 0 && errno == ESRCH);
+	if (!running || gone) {
+		snprintf(was, sizeof was, "%s (was: %s)", running ? "restarting" : "not running",
+		         state ? state : "unknown");
+		json_object_set_new(o, "state", json_string(was));
+	}
+	return o;
+}
+
+static json_t *sink_object(const struct ctl *ctl, const char *name, const struct backlog *list,
+                           size_t n, bool running)
+{
+	char key[sizeof "notifyd__type" + NAME_SIZE];
+	snprintf(key, sizeof key, "notifyd_%.*s_type", NAME_SIZE, name);
+	const char *type = conf_get(ctl->conf, NULL, key);
+	json_t *o = worker_object(ctl->journal, name, running);
+	json_int_t subs = 0;
+	if (!type && !strcmp(name, DEFAULT_SINK))
+		type = "unix";
+	json_object_set_new(o, "name", json_string(name));
+	json_object_set_new(o, "type", type ? json_string(type) : json_null());
+	json_object_set_new(o, "lag", json_null());
+	for (size_t i = 0; i < n; i++) {
+		if (list[i].sink_len != strlen(name) || memcmp(list[i].name, name, strlen(name)))
+			continue;
+		if (list[i].sub)
+			subs++;
+		else
+			json_object_set_new(o, "lag", ctl_lag_object(&list[i].lag));
+	}
+	json_object_set_new(o, "subscriptions", json_integer(subs));
+	return o;
+}
+
+static json_t *sinks_array(const struct ctl *ctl, const struct backlog *list, size_t n,
+                           bool running)
+{
+	const char *words = conf_str(&ctl->notifyd, "notifyd_sinks");
+	json_t *array = json_array();
+	char *copy = strdup(words && *words ? words : DEFAULT_SINK), *save = NULL;
+	for (char *w = copy ? strtok_r(copy, " \t", &save) : NULL; w;
+	     w = strtok_r(NULL, " \t", &save))
+		if (strlen(w) <= NAME_SIZE && !strchr(w, '/'))
+			json_array_append_new(array, sink_object(ctl, w, list, n, running));
+	free(copy);
+	return array;
+}
+
+static json_t *status_object(const struct ctl *ctl, int dir, const struct backlog *list, size_t n)
+{
+	pid_t pid = lock_holder(dir);
+	json_t *subs = ctl_subscription_array(list, n);
+	return json_pack("{s:o, s:{s:b, s:o}, s:o, s:o}", "journal",
+	                 journal_object(ctl->journal, dir), "notifyd", "running", pid != 0, "pid",
+	                 pid > 0 ? json_integer(pid) : json_null(), "sinks",
+	                 sinks_array(ctl, list, n, pid != 0), "subscriptions", subs);
+}
+
+/* --- printing --- */
+
+static const char *text(const json_t *o, const char *key)
+{
+	const char *s = json_string_value(json_object_get(o, key));
+	return s ? s : "";
+}
+
+static json_int_t number(const json_t *o, const char *key)
+{
+	return json_integer_value(json_object_get(o, key));
+}
+
+static void print_journal(const json_t *journal, const json_t *notifyd)
+{
+	char size[STAMP_SIZE];
+	const json_t *rate = json_object_get(journal, "eventsPerSecond");
+	ctl_size_text(size, number(journal, "bytes"));
+	if (json_is_true(json_object_get(notifyd, "running")))
+		printf("notifyd   running, pid %lld\n", (long long)number(notifyd, "pid"));
+	else
+		puts("notifyd   is down: events are kept, nothing is delivered; what Cyrus has not "
+		     "yet\n          written to disk would not survive a power cut");
+	printf("journal   %s\n", text(journal, "path"));
+	printf("uuid      %s\n", text(journal, "uuid"));
+	json_int_t segments = number(journal, "segments");
+	printf("size      %s in %lld segment%s\n", size, (long long)segments,
+	       segments == 1 ? "" : "s");
+	if (json_is_number(rate))
+		printf("rate      %.1f events/s over the last 10 s\n", json_number_value(rate));
+	printf("lost      %lld events since the journal was made\n",
+	       (long long)number(journal, "lost"));
+}
+
+static void print_sinks(const json_t *sinks)
+{
+	size_t i;
+	const json_t *o;
+	printf("\n%-12s %-8s %-38s %12s %8s  %s\n", "SINK", "TYPE", "STATE", "DELIVERED", "DROPPED",
+	       "BEHIND");
+	json_array_foreach(sinks, i, o)
+	{
+		char lag[CTL_LAG_TEXT];
+		json_int_t subs = number(o, "subscriptions");
+		ctl_lag_text(lag, json_object_get(o, "lag"));
+		if (subs)
+			snprintf(lag, sizeof lag, "(%lld subscription%s)", (long long)subs,
+			         subs == 1 ? "" : "s");
+		printf("%-12s %-8s %-38s %12lld %8lld  %s\n", text(o, "name"), text(o, "type"),
+		       text(o, "state"), (long long)number(o, "delivered"),
+		       (long long)number(o, "dropped"), lag);
+		if (*text(o, "error"))
+			printf("%-12s last error %s: %s\n", "", text(o, "errorTime"),
+			       text(o, "error"));
+	}
+}
+
+static void print_subscriptions(const json_t *subs)
+{
+	size_t i, unread = 0;
+	const json_t *o;
+	json_array_foreach(subs, i, o)
+	{
+		unread += number(json_object_get(o, "lag"), "events") > 0;
+	}
+	if (unread)
+		printf("\n%zu of %zu subscriptions have unread events: notifyctl subscriptions\n",
+		       unread, json_array_size(subs));
+}
+
+static void print_status(const json_t *o)
+{
+	print_journal(json_object_get(o, "journal"), json_object_get(o, "notifyd"));
+	print_sinks(json_object_get(o, "sinks"));
+	print_subscriptions(json_object_get(o, "subscriptions"));
+}
+
+int ctl_status(struct ctl *ctl, int argc, char **argv)
+{
+	static const struct option options[] = {
+	    {"json", no_argument, NULL, 'j'},
+	    CTL_OPTIONS,
+	};
+	struct backlog *list;
+	bool json = false;
+	char *why = NULL;
+	size_t n;
+	int opt;
+	while ((opt = getopt_long(argc, argv, "jhV", options, NULL)) != -1) {
+		if (opt != 'j')
+			return ctl_option(ctl, opt);
+		json = true;
+	}
+	if (optind < argc)
+		return ctl_fail(EX_USAGE, "status: '%s' is not understood", argv[optind]);
+
+	int dir = open(ctl->journal, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (dir < 0)
+		return ctl_fail(errno == EACCES ? EX_NOPERM : EX_NOINPUT, "the journal %s: %s",
+		                ctl->journal, strerror(errno));
+	if (backlog_read(ctl->journal, &list, &n, &why) < 0) {
+		ctl_fail(EX_IOERR, "%s", why ? why : "out of memory");
+		free(why);
+		close(dir);
+		return EX_IOERR;
+	}
+	json_t *o = status_object(ctl, dir, list, n);
+	backlog_free(&list, n);
+	close(dir);
+	if (!o)
+		return ctl_fail(EX_OSERR, "out of memory");
+	if (json) {
+		json_dumpf(o, stdout, JSON_INDENT(2) | JSON_REAL_PRECISION(9));
+		putchar('\n');
+	} else {
+		print_status(o);
+	}
+	json_decref(o);
+	return EX_OK;
+}

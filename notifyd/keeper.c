@@ -1,0 +1,90 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "keeper.h"
+
+#include "../lib/cursor.h"
+#include "../lib/journal.h"
+#include "../lib/segment.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+struct lowest {
+	const struct settings *settings;
+	int journalfd;
+	uint64_t pos;
+	size_t seen; /* sinks with a cursor of their own */
+};
+
+static void lower(void *ctx, const char *name)
+{
+	struct lowest *l = ctx;
+	char sink[64];
+	size_t len = strcspn(name, "@");
+	if (len >= sizeof sink)
+		return;
+	memcpy(sink, name, len);
+	sink[len] = '\0';
+	if (!settings_sink(l->settings, sink))
+		return; /* of a sink that is no longer configured */
+	struct cursor_state state;
+	if (cursor_peek(l->journalfd, name, &state) < 0) {
+		/* Not readable just now: its worker tells why. Nothing is deleted meanwhile, but
+		 * for one that vanished. */
+		if (errno != ENOENT)
+			l->pos = 0;
+		return;
+	}
+	if (!name[len])
+		l->seen++;
+	if (state.pos < l->pos)
+		l->pos = state.pos;
+}
+
+void keeper_trim(const struct settings *s, int journalfd)
+{
+	struct lowest l = {.settings = s, .journalfd = journalfd, .pos = UINT64_MAX};
+	size_t want = 0;
+	for (size_t i = 0; i < s->n_sinks; i++)
+		if (!s->sinks[i].driver->run) /* those that do have a cursor a subscription */
+			want++;
+	if (cursor_each(journalfd, lower, &l) < 0 || l.seen < want)
+		return;
+	journal_trim(journalfd, l.pos, conf_num(&s->mboxevent, "mboxevent_retain") * 1000);
+}
+
+int keeper_sync(int journalfd, uint64_t *synced)
+{
+	uint64_t *bases;
+	ssize_t n = segment_list(journalfd, &bases);
+	if (n <= 0)
+		return (int)n;
+	int r = 0;
+	/* The newest, and those that came and went on to the next since the last call. */
+	for (ssize_t i = 0; i < n && r == 0; i++) {
+		struct segment seg;
+		struct stat st;
+		if (i + 1 < n && bases[i + 1] <= *synced)
+			continue;
+		int fd = segment_open(journalfd, bases[i], O_RDONLY, &seg);
+		if (fd < 0)
+			continue; /* trimmed, or damaged and of no use */
+		r = fstat(fd, &st);
+		uint64_t end = seg.base + (uint64_t)st.st_size;
+		if (r == 0 && end > *synced) {
+			r = fdatasync(fd);
+			if (r == 0 && seg.base >= *synced)
+				r = fsync(journalfd);
+			if (r == 0)
+				*synced = end;
+		}
+		int why = errno;
+		close(fd);
+		errno = why;
+	}
+	free(bases);
+	return r;
+}

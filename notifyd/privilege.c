@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "privilege.h"
+
+#include <errno.h>
+#include <grp.h>
+#include <pwd.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+static int fail(char **why_r, const char *what, const char *path)
+{
+	if (asprintf(why_r, "cannot %s %s: %s", what, path, strerror(errno)) < 0)
+		*why_r = NULL;
+	return -1;
+}
+
+/* The directory that a unix sink's socket goes to, when nobody made it. */
+static int socket_dir(const struct sink *sink, uid_t uid, gid_t gid, char **why_r)
+{
+	char dir[4096];
+	const char *path = conf_str(&sink->conf, "path");
+	const char *slash = path ? strrchr(path, '/') : NULL;
+	if (!slash || slash == path)
+		return 0;
+	snprintf(dir, sizeof dir, "%.*s", (int)(slash - path), path);
+	if (mkdir(dir, 0755) < 0)
+		return errno == EEXIST ? 0 : fail(why_r, "make", dir);
+	return chown(dir, uid, gid) < 0 ? fail(why_r, "chown", dir) : 0;
+}
+
+int privilege_drop(const struct settings *settings, char **why_r)
+{
+	const char *journal = conf_str(&settings->mboxevent, "mboxevent_journal");
+	struct stat st;
+	if (geteuid() != 0)
+		return 0;
+	if (stat(journal, &st) < 0) {
+		if (errno != ENOENT)
+			return fail(why_r, "stat", journal);
+		/* As Cyrus itself finds whom to run as. */
+		const char *user = conf_get(settings->conf, NULL, "cyrus_user");
+		const struct passwd *pw = getpwnam(user ? user : "cyrus");
+		if (mkdir(journal, 0700) < 0)
+			return fail(why_r, "make", journal);
+		if (pw && chown(journal, pw->pw_uid, pw->pw_gid) < 0)
+			return fail(why_r, "chown", journal);
+		if (stat(journal, &st) < 0)
+			return fail(why_r, "stat", journal);
+	}
+	if (st.st_uid == 0)
+		return 0;
+	for (size_t i = 0; i < settings->n_sinks; i++)
+		if (strcmp(settings->sinks[i].driver->name, "unix") == 0 &&
+		    socket_dir(&settings->sinks[i], st.st_uid, st.st_gid, why_r) < 0)
+			return -1;
+	const struct passwd *pw = getpwuid(st.st_uid);
+	if ((pw ? initgroups(pw->pw_name, st.st_gid) : setgroups(1, &st.st_gid)) < 0 ||
+	    setgid(st.st_gid) < 0 || setuid(st.st_uid) < 0)
+		return fail(why_r, "become the owner of", journal);
+	return 0;
+}

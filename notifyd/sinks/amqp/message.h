@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* A record's routing key, properties and headers. */
+#ifndef NOTIFYD_AMQP_MESSAGE_H
+#define NOTIFYD_AMQP_MESSAGE_H
+
+#include "../../../lib/identity.h"
+#include "../../../lib/record.h"
+
+#include <amqp.h>
+
+#define MESSAGE_HEADERS 6
+#define MESSAGE_KEY_MAX 255 /* a short string of AMQP */
+
+/* Scratch, used again for each record. Begins all zero. */
+struct message {
+	amqp_basic_properties_t properties;
+	amqp_bytes_t key;
+
+	struct buf keybuf, text;
+	char id[JOURNAL_ID];
+	amqp_table_entry_t headers[MESSAGE_HEADERS];
+};
+
+/* Fills properties and key, which borrow from rec and m until the next call. -1: out of memory. */
+int message_set(struct message *m, const unsigned char uuid[16], const struct record *rec);
+void message_free(struct message *m);
+
+#endif

@@ -1,0 +1,125 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "tls.h"
+
+#include "../../../lib/buf.h"
+#include "../../secret.h"
+
+#include <errno.h>
+#include <openssl/err.h>
+#include <openssl/pem.h>
+#include <openssl/x509v3.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+/* With what OpenSSL says last, and its queue emptied. */
+__attribute__((format(printf, 2, 3))) static int wrong(char **why_r, const char *fmt, ...)
+{
+	va_list ap;
+	char *text;
+	va_start(ap, fmt);
+	if (vasprintf(&text, fmt, ap) < 0)
+		text = NULL;
+	va_end(ap);
+	unsigned long code = ERR_peek_last_error();
+	const char *reason = code ? ERR_reason_error_string(code) : NULL;
+	if (!text || !reason || asprintf(why_r, "%s (%s)", text, reason) < 0)
+		*why_r = text;
+	else
+		free(text);
+	ERR_clear_error();
+	return -1;
+}
+
+struct pass {
+	int asked;
+};
+
+/* The default would prompt on the terminal of a daemon. */
+static int no_pass(char *buf, int size, int writing, void *ctx)
+{
+	(void)buf;
+	(void)size;
+	(void)writing;
+	((struct pass *)ctx)->asked = 1;
+	return -1;
+}
+
+static int use_key(SSL_CTX *ctx, const char *key, char **why_r)
+{
+	struct buf pem = BUF_INIT;
+	struct pass pass = {0};
+	EVP_PKEY *pkey = NULL;
+
+	if (secret_read(key, &pem, why_r))
+		return -1;
+	BIO *bio = BIO_new_mem_buf(pem.s ? pem.s : "", (int)pem.len);
+	if (bio)
+		pkey = PEM_read_bio_PrivateKey(bio, NULL, no_pass, &pass);
+	BIO_free(bio);
+	secret_forget(&pem);
+	if (!pkey) {
+		if (pass.asked) {
+			ERR_clear_error();
+			return wrong(why_r,
+			             "key %s is protected by a pass phrase: store it "
+			             "without (openssl pkey), readable by notifyd alone",
+			             key);
+		}
+		return wrong(why_r, "key %s is not a private key in PEM form", key);
+	}
+	int ok = SSL_CTX_use_PrivateKey(ctx, pkey) == 1 && SSL_CTX_check_private_key(ctx) == 1;
+	EVP_PKEY_free(pkey);
+	return ok ? 0 : wrong(why_r, "key %s does not belong to the certificate", key);
+}
+
+static int use_certificate(SSL_CTX *ctx, const char *file, char **why_r)
+{
+	if (SSL_CTX_use_certificate_chain_file(ctx, file) != 1)
+		return wrong(why_r,
+		             "certificate %s can't be used: it must be readable and in PEM form",
+		             file);
+	const X509 *x = SSL_CTX_get0_certificate(ctx);
+	if (X509_cmp_current_time(X509_get0_notAfter(x)) < 0)
+		return wrong(why_r, "certificate %s has expired: renew it", file);
+	if (X509_cmp_current_time(X509_get0_notBefore(x)) > 0)
+		return wrong(why_r, "certificate %s is not valid yet: check the clock", file);
+	return 0;
+}
+
+static int setup(SSL_CTX *ctx, const char *cafile, const char *certificate, const char *key,
+                 char **why_r)
+{
+	SSL_CTX_set_min_proto_version(ctx, TLS1_2_VERSION);
+	SSL_CTX_set_verify(ctx, SSL_VERIFY_PEER, NULL);
+	/* The transport writes what is left from a buffer that may have moved, and polls itself. */
+	SSL_CTX_set_mode(ctx, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
+	SSL_CTX_clear_mode(ctx, SSL_MODE_AUTO_RETRY);
+	if (cafile && SSL_CTX_load_verify_file(ctx, cafile) != 1)
+		return wrong(why_r,
+		             "cafile %s can't be used: it must be readable and hold certificates "
+		             "in PEM form",
+		             cafile);
+	if (!cafile && SSL_CTX_set_default_verify_paths(ctx) != 1)
+		return wrong(why_r, "the system's certificates can't be loaded: set cafile");
+	if (!certificate != !key)
+		return wrong(why_r, "certificate and key must be set together");
+	if (certificate && (use_certificate(ctx, certificate, why_r) || use_key(ctx, key, why_r)))
+		return -1;
+	return 0;
+}
+
+int tls_context(SSL_CTX **ctx_r, const char *cafile, const char *certificate, const char *key,
+                char **why_r)
+{
+	ERR_clear_error();
+	*why_r = NULL;
+	*ctx_r = SSL_CTX_new(TLS_client_method());
+	if (!*ctx_r)
+		return wrong(why_r, "TLS can't be set up");
+	if (!setup(*ctx_r, cafile, certificate, key, why_r))
+		return 0;
+	SSL_CTX_free(*ctx_r);
+	*ctx_r = NULL;
+	return -1;
+}

@@ -1,0 +1,218 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "status.h"
+
+#include "../lib/event.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#define COUNT_EVERY_MS 1000
+
+struct status {
+	int fd;
+	char state[120];
+	char error[400]; /* the object fits even when each byte becomes \u00xx */
+	int64_t since, started, error_time, updated; /* milliseconds since 1970 */
+	int64_t written;                             /* monotonic milliseconds */
+	uint64_t delivered, dropped, pos;
+	bool have_pos, dirty;
+	struct buf json;
+};
+
+static int64_t now_ms(clockid_t clock)
+{
+	struct timespec t;
+	clock_gettime(clock, &t);
+	return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
+}
+
+/* Owner and mode are those of the journal directory, whoever makes the file. */
+static int adopt(int fd, const struct stat *journal, mode_t bits)
+{
+	if (geteuid() == 0 && fchown(fd, journal->st_uid, journal->st_gid) < 0)
+		return -1;
+	return fchmod(fd, journal->st_mode & bits);
+}
+
+static int open_file(const char *journal, const char *sink)
+{
+	struct stat st;
+	int fd = -1, dir = -1;
+	bool made = false;
+	int top = open(journal, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (top < 0)
+		return -1;
+	if (fstat(top, &st) < 0)
+		goto out;
+	made = mkdirat(top, "status", 0700) == 0;
+	dir = openat(top, "status", O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	if (dir < 0 || (made && adopt(dir, &st, 0777) < 0))
+		goto out;
+	fd = openat(dir, sink, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
+	if (fd < 0)
+		goto out;
+	if (adopt(fd, &st, 0666) < 0 || ftruncate(fd, STATUS_SIZE) < 0 ||
+	    posix_fallocate(fd, 0, STATUS_SIZE) != 0) {
+		close(fd);
+		fd = -1;
+	}
+out:
+	if (dir >= 0)
+		close(dir);
+	close(top);
+	return fd;
+}
+
+struct status *status_open(const char *journal, const char *sink)
+{
+	int fd = open_file(journal, sink);
+	if (fd < 0)
+		return NULL;
+	struct status *s = calloc(1, sizeof *s);
+	if (!s) {
+		close(fd);
+		return NULL;
+	}
+	s->fd = fd;
+	s->started = s->since = now_ms(CLOCK_REALTIME);
+	snprintf(s->state, sizeof s->state, "starting");
+	s->dirty = true;
+	status_flush(s);
+	return s;
+}
+
+void status_close(struct status **s)
+{
+	if (!*s)
+		return;
+	status_flush(*s);
+	close((*s)->fd);
+	buf_free(&(*s)->json);
+	free(*s);
+	*s = NULL;
+}
+
+static void add_time(struct buf *b, const char *key, int64_t ms)
+{
+	buf_addf(b, ",\"%s\":%lld.%03d", key, (long long)(ms / 1000), (int)(ms % 1000));
+}
+
+void status_flush(struct status *s)
+{
+	if (!s || !s->dirty)
+		return;
+	struct buf *b = &s->json;
+	s->updated = now_ms(CLOCK_REALTIME);
+	buf_reset(b);
+	buf_adds(b, "{\"version\":1,\"state\":");
+	event_json_string(b, (struct str){s->state, strlen(s->state)});
+	buf_addf(b, ",\"pid\":%d,\"delivered\":%llu,\"dropped\":%llu", (int)getpid(),
+	         (unsigned long long)s->delivered, (unsigned long long)s->dropped);
+	if (s->have_pos)
+		buf_addf(b, ",\"position\":\"%016llx\"", (unsigned long long)s->pos);
+	else
+		buf_adds(b, ",\"position\":null");
+	add_time(b, "since", s->since);
+	add_time(b, "started", s->started);
+	add_time(b, "updated", s->updated);
+	if (s->error_time) {
+		buf_adds(b, ",\"error\":");
+		event_json_string(b, (struct str){s->error, strlen(s->error)});
+		add_time(b, "errorTime", s->error_time);
+	} else {
+		buf_adds(b, ",\"error\":null,\"errorTime\":null");
+	}
+	buf_addc(b, '}');
+
+	/* the whole file at once: nothing of an earlier, longer object stays behind */
+	char page[STATUS_SIZE];
+	if (b->failed || b->len >= sizeof page)
+		return;
+	memset(page, ' ', sizeof page);
+	memcpy(page, b->s, b->len);
+	page[sizeof page - 1] = '\n';
+	if (pwrite(s->fd, page, sizeof page, 0) == (ssize_t)sizeof page)
+		s->dirty = false; /* else the next call tries again */
+	s->written = now_ms(CLOCK_MONOTONIC);
+}
+
+void status_state(struct status *s, const char *fmt, ...)
+{
+	if (!s)
+		return;
+	char state[sizeof s->state];
+	va_list ap;
+	va_start(ap, fmt);
+	vsnprintf(state, sizeof state, fmt, ap);
+	va_end(ap);
+	if (!strcmp(state, s->state))
+		return;
+	memcpy(s->state, state, sizeof state);
+	s->since = now_ms(CLOCK_REALTIME);
+	s->dirty = true;
+	status_flush(s);
+}
+
+void status_error(struct status *s, const char *why)
+{
+	if (!s)
+		return;
+	snprintf(s->error, sizeof s->error, "%s", why);
+	s->error_time = now_ms(CLOCK_REALTIME);
+	s->dirty = true;
+	status_flush(s);
+}
+
+void status_count(struct status *s, uint64_t delivered, uint64_t dropped, uint64_t pos)
+{
+	if (!s)
+		return;
+	if (s->have_pos && s->delivered == delivered && s->dropped == dropped && s->pos == pos &&
+	    !s->dirty)
+		return;
+	s->delivered = delivered;
+	s->dropped = dropped;
+	s->pos = pos;
+	s->have_pos = true;
+	s->dirty = true;
+	if (now_ms(CLOCK_MONOTONIC) - s->written >= COUNT_EVERY_MS)
+		status_flush(s);
+}
+
+int status_read(const char *journal, const char *sink, char contents_r[STATUS_SIZE + 1])
+{
+	char path[4096], again[STATUS_SIZE];
+	if (snprintf(path, sizeof path, "%s/status/%s", journal, sink) >= (int)sizeof path) {
+		errno = ENAMETOOLONG;
+		return -1;
+	}
+	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+	if (fd < 0)
+		return -1;
+	/* Not every file system keeps a read and a write of one page apart: two equal looks
+	 * are a whole one. */
+	for (int tries = 0; tries < 16; tries++) {
+		if (pread(fd, contents_r, STATUS_SIZE, 0) != STATUS_SIZE ||
+		    pread(fd, again, STATUS_SIZE, 0) != STATUS_SIZE)
+			break;
+		if (memcmp(contents_r, again, STATUS_SIZE) != 0)
+			continue;
+		contents_r[STATUS_SIZE] = '\0';
+		close(fd);
+		if (contents_r[0] == '{' && contents_r[STATUS_SIZE - 1] == '\n')
+			return 0;
+		errno = EBADMSG;
+		return -1;
+	}
+	close(fd);
+	errno = EBADMSG;
+	return -1;
+}

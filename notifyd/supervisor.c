@@ -1,0 +1,600 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "supervisor.h"
+
+#include "../lib/identity.h"
+#include "../lib/segment.h"
+#include "ingest.h"
+#include "keeper.h"
+#include "link.h"
+#include "log.h"
+#include "privilege.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/inotify.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <sysexits.h>
+#include <unistd.h>
+#include <uv.h>
+
+enum {
+	TICK_MS = 1000,       /* trimming, stalls, a socket that somebody else serves */
+	RESTART_MIN_MS = 100, /* a child that dies is started again after this, doubling */
+	RESTART_MAX_MS = 30000,
+	STEADY_MS = 60000, /* alive for so long: the doubling begins anew */
+	FINISH_MS = 10000, /* for children to finish after SIGTERM */
+	REBIND_MS = 30000, /* ingest's socket is served by somebody: ask again */
+};
+
+struct supervisor;
+
+struct child {
+	struct supervisor *super;
+	char name[64]; /* of its sink; "ingest" for that */
+	bool ingest;
+	uv_process_t process;
+	uv_pipe_t link;
+	uv_timer_t restart;
+	int handles; /* open ones; the last to close frees a child that is going */
+	bool running, going, idle;
+	uint64_t started, alive;
+	unsigned backoff;
+};
+
+struct supervisor {
+	const char *conf_path;
+	struct settings *settings;
+	int journalfd, lock, conf_fd, dgram, dlist;
+	char ingest_path[INGEST_PATH];
+	ino_t ingest_ino;
+	uint64_t rebind;
+	bool told_served;
+
+	uv_loop_t loop;
+	uv_signal_t term, intr, hup;
+	uv_timer_t tick, sync, finish;
+	struct child **children;
+	size_t n_children;
+	bool stopping;
+
+	int inotify, dir_watch;
+	uv_poll_t watch;
+	bool armed;
+
+	uv_work_t sync_work;
+	bool syncing;
+	int sync_error;
+	uint64_t synced;
+};
+
+static void start(struct child *c);
+
+/* --- the journal's one watch --- */
+
+static void say(struct child *c, char byte)
+{
+	uv_buf_t b = uv_buf_init(&byte, 1);
+	if (c->running)
+		uv_try_write((uv_stream_t *)&c->link, &b, 1);
+}
+
+static void wake_all(struct supervisor *s)
+{
+	for (size_t i = 0; i < s->n_children; i++)
+		if (s->children[i]->idle) {
+			s->children[i]->idle = false;
+			say(s->children[i], LINK_LOOK);
+		}
+}
+
+/* A watch that fires costs a writer ten times its append, so it fires once, and stands only while
+ * everybody is idle. */
+static void arm(struct supervisor *s)
+{
+	if (s->armed)
+		return;
+	char path[4096], name[SEGMENT_NAME + 1];
+	uint64_t *bases;
+	ssize_t n = segment_list(s->journalfd, &bases);
+	if (n > 0) {
+		segment_name(name, bases[n - 1]);
+		snprintf(path, sizeof path, "/proc/self/fd/%d/%s", s->journalfd, name);
+		inotify_add_watch(s->inotify, path, IN_MODIFY | IN_ONESHOT);
+	}
+	if (n >= 0)
+		free(bases);
+	s->armed = true;
+}
+
+static void on_watch(uv_poll_t *p, int status, int events)
+{
+	struct supervisor *s = p->data;
+	char buf[4096];
+	(void)status;
+	(void)events;
+	while (read(s->inotify, buf, sizeof buf) > 0)
+		;
+	s->armed = false;
+	wake_all(s);
+}
+
+/* --- children --- */
+
+static void closed(uv_handle_t *h)
+{
+	struct child *c = h->data;
+	c->handles--;
+	if (c->handles == 0 && c->going)
+		free(c);
+}
+
+static void forget(struct child *c)
+{
+	struct supervisor *s = c->super;
+	for (size_t i = 0; i < s->n_children; i++)
+		if (s->children[i] == c)
+			s->children[i] = s->children[--s->n_children];
+	c->going = true;
+	uv_close((uv_handle_t *)&c->restart, closed);
+	if (s->stopping && s->n_children == 0)
+		uv_stop(&s->loop);
+}
+
+static void restart_now(uv_timer_t *t)
+{
+	start(t->data);
+}
+
+static void on_exit_child(uv_process_t *p, int64_t code, int sig)
+{
+	struct child *c = p->data;
+	struct supervisor *s = c->super;
+	uint64_t now = uv_now(&s->loop);
+	c->running = c->idle = false;
+	uv_close((uv_handle_t *)&c->process, closed);
+	uv_close((uv_handle_t *)&c->link, closed);
+	if (s->stopping || c->going) {
+		if (sig)
+			log_incident(LOG_LEVEL_WARNING, c->name, LOG_NOPOS,
+			             "ended by signal %d while stopping", sig);
+		if (c->going) /* its sink is gone, or its settings changed and another took over */
+			uv_close((uv_handle_t *)&c->restart, closed);
+		else
+			forget(c);
+		return;
+	}
+	if (now - c->started >= STEADY_MS)
+		c->backoff = 0;
+	c->backoff = !c->backoff                       ? RESTART_MIN_MS
+	             : c->backoff * 2 < RESTART_MAX_MS ? c->backoff * 2
+	                                               : RESTART_MAX_MS;
+	if (sig)
+		log_incident(LOG_LEVEL_ERROR, c->name, LOG_NOPOS,
+		             "killed by signal %d; starting it again in %u ms", sig, c->backoff);
+	else
+		log_incident(LOG_LEVEL_ERROR, c->name, LOG_NOPOS,
+		             "exited with status %d; starting it again in %u ms", (int)code,
+		             c->backoff);
+	uv_timer_start(&c->restart, restart_now, c->backoff, 0);
+}
+
+static void give_buffer(uv_handle_t *h, size_t size, uv_buf_t *buf)
+{
+	static char bytes[256];
+	(void)h;
+	(void)size;
+	*buf = uv_buf_init(bytes, sizeof bytes);
+}
+
+static void on_link(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf)
+{
+	struct child *c = stream->data;
+	if (n < 0) {
+		uv_read_stop(stream);
+		return;
+	}
+	c->alive = uv_now(&c->super->loop);
+	for (ssize_t i = 0; i < n; i++)
+		if (buf->base[i] == LINK_IDLE) {
+			arm(c->super);
+			c->idle = true;
+			/* Whatever came before the watch stood is seen by the look that this
+			 * answer makes the worker take. */
+			say(c, LINK_LOOK);
+		}
+}
+
+static void start(struct child *c)
+{
+	struct supervisor *s = c->super;
+	int sock = s->dgram >= 0 ? s->dgram : s->dlist;
+	uv_stdio_container_t stdio[6] = {
+	    {.flags = UV_IGNORE},
+	    {.flags = UV_INHERIT_FD, .data.fd = 1},
+	    {.flags = UV_INHERIT_FD, .data.fd = 2},
+	    {.flags = UV_CREATE_PIPE | UV_READABLE_PIPE | UV_WRITABLE_PIPE,
+	     .data.stream = (uv_stream_t *)&c->link},
+	    {.flags = UV_INHERIT_FD, .data.fd = s->conf_fd},
+	    {.flags = UV_INHERIT_FD, .data.fd = sock},
+	};
+	/* The very configuration that was checked, whatever happens to the file meanwhile. */
+	char *args[] = {"notifyd",
+	                "-C",
+	                "/proc/self/fd/4",
+	                c->ingest ? "--ingest" : "--worker",
+	                c->ingest ? (s->dgram >= 0 ? "datagram" : "dlist") : c->name,
+	                NULL};
+	uv_process_options_t opt = {
+	    .exit_cb = on_exit_child,
+	    .file = "/proc/self/exe",
+	    .args = args,
+	    .stdio = stdio,
+	    .stdio_count = c->ingest ? 6 : 5,
+	};
+	uv_pipe_init(&s->loop, &c->link, 0);
+	c->process.data = c->link.data = c;
+	c->handles += 2;
+	c->started = c->alive = uv_now(&s->loop);
+	int r = uv_spawn(&s->loop, &c->process, &opt);
+	if (r < 0) {
+		log_incident(LOG_LEVEL_ERROR, c->name, LOG_NOPOS,
+		             "cannot start it: %s; again in 5 s", uv_strerror(r));
+		uv_close((uv_handle_t *)&c->process, closed);
+		uv_close((uv_handle_t *)&c->link, closed);
+		uv_timer_start(&c->restart, restart_now, 5000, 0);
+		return;
+	}
+	c->running = true;
+	uv_read_start((uv_stream_t *)&c->link, give_buffer, on_link);
+}
+
+static void add_child(struct supervisor *s, const char *name, bool ingest)
+{
+	struct child *c = calloc(1, sizeof *c);
+	struct child **more = realloc(s->children, (s->n_children + 1) * sizeof *more);
+	if (more)
+		s->children = more;
+	if (!c || !more) {
+		free(c);
+		log_incident(LOG_LEVEL_ERROR, name, LOG_NOPOS, "cannot start it: out of memory");
+		return;
+	}
+	s->children[s->n_children++] = c;
+	c->super = s;
+	c->ingest = ingest;
+	snprintf(c->name, sizeof c->name, "%s", name);
+	uv_timer_init(&s->loop, &c->restart);
+	c->restart.data = c;
+	c->handles = 1;
+	start(c);
+}
+
+static void finish(struct child *c)
+{
+	if (c->ingest) /* as systemd does to the whole group: it empties its socket first */
+		uv_process_kill(&c->process, SIGTERM);
+	else
+		say(c, LINK_STOP);
+}
+
+/* Lets it finish; nobody takes its place. */
+static void retire(struct child *c)
+{
+	struct supervisor *s = c->super;
+	for (size_t i = 0; i < s->n_children; i++)
+		if (s->children[i] == c)
+			s->children[i] = s->children[--s->n_children];
+	c->going = true;
+	uv_timer_stop(&c->restart);
+	if (c->running)
+		finish(c);
+	else
+		uv_close((uv_handle_t *)&c->restart, closed);
+}
+
+/* --- the stock socket --- */
+
+static void bind_ingest(struct supervisor *s)
+{
+	char *why = NULL;
+	s->dgram = s->dlist = -1;
+	int r = ingest_bind(s->settings->conf, &s->dgram, &s->dlist, s->ingest_path, &why);
+	if (r == 0) {
+		struct stat st;
+		s->ingest_ino = stat(s->ingest_path, &st) == 0 ? st.st_ino : 0;
+		add_child(s, "ingest", true);
+	} else if (!s->told_served) {
+		log_incident(r > 0 ? LOG_LEVEL_INFO : LOG_LEVEL_WARNING, "ingest", LOG_NOPOS,
+		             "%s; events of a Cyrus without the hook are not taken", why);
+		s->told_served = true;
+	}
+	s->rebind = r == 0 ? 0 : uv_now(&s->loop) + REBIND_MS;
+	free(why);
+}
+
+static void unbind_ingest(struct supervisor *s)
+{
+	struct stat st;
+	if (s->dgram < 0 && s->dlist < 0)
+		return;
+	if (stat(s->ingest_path, &st) == 0 && st.st_ino == s->ingest_ino)
+		unlink(s->ingest_path);
+	close(s->dgram >= 0 ? s->dgram : s->dlist);
+	s->dgram = s->dlist = -1;
+}
+
+/* --- timers and signals --- */
+
+static void on_tick(uv_timer_t *t)
+{
+	struct supervisor *s = t->data;
+	uint64_t now = uv_now(&s->loop);
+	uint64_t stall = (uint64_t)conf_num(&s->settings->notifyd, "notifyd_stall");
+	for (size_t i = 0; i < s->n_children; i++) {
+		struct child *c = s->children[i];
+		if (!c->running || now - c->alive < stall)
+			continue;
+		log_incident(LOG_LEVEL_ERROR, c->name, LOG_NOPOS,
+		             "said nothing for %llu s; it is killed and started again",
+		             (unsigned long long)((now - c->alive) / 1000));
+		uv_process_kill(&c->process, SIGKILL);
+		c->alive = now;
+	}
+	if (s->rebind && now >= s->rebind && !s->stopping)
+		bind_ingest(s);
+	keeper_trim(s->settings, s->journalfd);
+}
+
+static void sync_work(uv_work_t *w)
+{
+	struct supervisor *s = w->data;
+	s->sync_error = keeper_sync(s->journalfd, &s->synced) < 0 ? errno : 0;
+}
+
+static void sync_done(uv_work_t *w, int status)
+{
+	static int told;
+	struct supervisor *s = w->data;
+	(void)status;
+	s->syncing = false;
+	if (s->sync_error && s->sync_error != told)
+		log_incident(LOG_LEVEL_ERROR, NULL, LOG_NOPOS,
+		             "cannot sync the journal to the disk: %s; a power cut may lose events",
+		             strerror(s->sync_error));
+	told = s->sync_error;
+}
+
+static void on_sync(uv_timer_t *t)
+{
+	struct supervisor *s = t->data;
+	if (s->syncing)
+		return;
+	s->syncing = uv_queue_work(&s->loop, &s->sync_work, sync_work, sync_done) == 0;
+}
+
+static void on_finish(uv_timer_t *t)
+{
+	struct supervisor *s = t->data;
+	for (size_t i = 0; i < s->n_children; i++)
+		if (s->children[i]->running)
+			uv_process_kill(&s->children[i]->process, SIGKILL);
+}
+
+static void on_term(uv_signal_t *h, int sig)
+{
+	struct supervisor *s = h->data;
+	if (s->stopping)
+		return;
+	log_incident(LOG_LEVEL_INFO, NULL, LOG_NOPOS, "stopping (signal %d)", sig);
+	s->stopping = true;
+	for (size_t i = s->n_children; i-- > 0;) {
+		struct child *c = s->children[i];
+		if (c->running) {
+			finish(c);
+		} else {
+			uv_timer_stop(&c->restart);
+			forget(c);
+		}
+	}
+	if (s->n_children == 0)
+		uv_stop(&s->loop);
+	uv_timer_start(&s->finish, on_finish, FINISH_MS, 0);
+}
+
+static void reload_error(void *ctx, const char *line)
+{
+	(void)ctx;
+	log_incident(LOG_LEVEL_ERROR, NULL, LOG_NOPOS, "%s", line);
+}
+
+/* A memory file with the flattened configuration, for the children. */
+static int flatten(const struct settings *settings)
+{
+	int fd = memfd_create("imapd.conf", MFD_CLOEXEC);
+	if (fd >= 0 && conf_dump(settings->conf, fd) < 0) {
+		close(fd);
+		fd = -1;
+	}
+	if (fd < 0)
+		log_incident(LOG_LEVEL_ERROR, NULL, LOG_NOPOS,
+		             "cannot hand the configuration to workers: %s", strerror(errno));
+	return fd;
+}
+
+static void start_timers(struct supervisor *s)
+{
+	int64_t interval = conf_num(&s->settings->mboxevent, "mboxevent_sync");
+	uv_timer_stop(&s->sync);
+	if (interval > 0) /* else writers sync each append themselves */
+		uv_timer_start(&s->sync, on_sync, (uint64_t)interval, (uint64_t)interval);
+}
+
+static void on_hup(uv_signal_t *h, int sig)
+{
+	struct supervisor *s = h->data;
+	struct settings *new;
+	(void)sig;
+	if (s->stopping)
+		return;
+	if (settings_load(&new, s->conf_path, reload_error, NULL) < 0) {
+		log_incident(LOG_LEVEL_ERROR, NULL, LOG_NOPOS,
+		             "the configuration is not taken; the one before stays in force");
+		return;
+	}
+	if (strcmp(conf_str(&new->mboxevent, "mboxevent_journal"),
+	           conf_str(&s->settings->mboxevent, "mboxevent_journal")) != 0) {
+		log_incident(LOG_LEVEL_ERROR, NULL, LOG_NOPOS,
+		             "mboxevent_journal changed: restart notifyd for that; the "
+		             "configuration before stays in force");
+		settings_free(&new);
+		return;
+	}
+	int fd = flatten(new);
+	if (fd < 0) {
+		settings_free(&new);
+		return;
+	}
+	struct settings *old = s->settings;
+	close(s->conf_fd);
+	s->conf_fd = fd;
+	s->settings = new;
+	size_t kept = 0, changed = 0;
+	for (size_t i = s->n_children; i-- > 0;) {
+		struct child *c = s->children[i];
+		const struct sink *was = settings_sink(old, c->name);
+		const struct sink *is = settings_sink(new, c->name);
+		if (!c->ingest && was && is && settings_same_sink(was, is)) {
+			say(c, LINK_REOPEN);
+			kept++;
+		} else {
+			retire(c);
+			changed++;
+		}
+	}
+	for (size_t i = 0; i < new->n_sinks; i++) {
+		bool there = false;
+		for (size_t k = 0; k < s->n_children; k++)
+			there |= strcmp(s->children[k]->name, new->sinks[i].name) == 0;
+		if (!there)
+			add_child(s, new->sinks[i].name, false);
+	}
+	/* The socket stays while its path does: what waits in it is not lost. */
+	char path[INGEST_PATH], *why = NULL;
+	bool dlist;
+	if ((s->dgram >= 0 || s->dlist >= 0) && ingest_path(new->conf, path, &dlist, &why) == 0 &&
+	    strcmp(path, s->ingest_path) == 0 && dlist == (s->dlist >= 0)) {
+		add_child(s, "ingest", true);
+	} else {
+		unbind_ingest(s);
+		s->told_served = false;
+		bind_ingest(s);
+	}
+	free(why);
+	start_timers(s);
+	settings_free(&old);
+	log_incident(LOG_LEVEL_INFO, NULL, LOG_NOPOS,
+	             "configuration reloaded: %zu sinks unchanged, %zu processes replaced", kept,
+	             changed);
+}
+
+/* --- beginning and end --- */
+
+/* A POSIX record lock: it is the supervisor's alone, children do not inherit it, and it is free
+ * the moment the supervisor is gone, however it went. */
+static int lock_journal(struct supervisor *s, const char *dir)
+{
+	s->lock = openat(s->journalfd, "notifyd.lock", O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+	if (s->lock < 0 || segment_adopt(s->journalfd, s->lock) < 0) {
+		fprintf(stderr, "notifyd: cannot make %s/notifyd.lock: %s\n", dir, strerror(errno));
+		return EX_CANTCREAT;
+	}
+	struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
+	if (fcntl(s->lock, F_SETLK, &lock) < 0) {
+		fcntl(s->lock, F_GETLK, &lock);
+		fprintf(
+		    stderr,
+		    "notifyd: another notifyd (pid %ld) serves the journal %s: stop it first, or "
+		    "give this one a mboxevent_journal of its own\n",
+		    lock.l_type == F_UNLCK ? 0L : (long)lock.l_pid, dir);
+		return EX_TEMPFAIL;
+	}
+	return 0;
+}
+
+static void at_handle(uv_handle_t *h, void *arg)
+{
+	(void)arg;
+	if (!uv_is_closing(h))
+		uv_close(h, NULL);
+}
+
+int supervisor_main(const char *conf_path, struct settings *settings)
+{
+	struct supervisor s = {
+	    .conf_path = conf_path, .settings = settings, .dgram = -1, .dlist = -1};
+	const char *dir = conf_str(&settings->mboxevent, "mboxevent_journal");
+	char *why = NULL;
+
+	signal(SIGPIPE, SIG_IGN);
+	if (privilege_drop(settings, &why) < 0 || journal_init(dir, &why) < 0) {
+		fprintf(stderr, "notifyd: %s\n", why ? why : "out of memory");
+		free(why);
+		return EX_CANTCREAT;
+	}
+	s.journalfd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	int r = s.journalfd < 0 ? EX_CANTCREAT : lock_journal(&s, dir);
+	if (r)
+		return r;
+	s.conf_fd = flatten(settings);
+	s.inotify = inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
+	if (s.conf_fd < 0 || s.inotify < 0 || uv_loop_init(&s.loop) < 0) {
+		fprintf(stderr, "notifyd: cannot start: %s\n", strerror(errno));
+		return EX_OSERR;
+	}
+	log_open("notifyd", conf_num(&settings->notifyd, "notifyd_log") == SETTINGS_LOG_SYSLOG);
+	/* A segment that others start is news as well; appends do not touch the directory. */
+	s.dir_watch = inotify_add_watch(s.inotify, dir, IN_CREATE | IN_ONLYDIR);
+
+	uv_poll_init(&s.loop, &s.watch, s.inotify);
+	uv_signal_init(&s.loop, &s.term);
+	uv_signal_init(&s.loop, &s.intr);
+	uv_signal_init(&s.loop, &s.hup);
+	uv_timer_init(&s.loop, &s.tick);
+	uv_timer_init(&s.loop, &s.sync);
+	uv_timer_init(&s.loop, &s.finish);
+	s.watch.data = s.term.data = s.intr.data = s.hup.data = s.tick.data = s.sync.data = &s;
+	s.finish.data = s.sync_work.data = &s;
+	uv_poll_start(&s.watch, UV_READABLE, on_watch);
+	uv_signal_start(&s.term, on_term, SIGTERM);
+	uv_signal_start(&s.intr, on_term, SIGINT);
+	uv_signal_start(&s.hup, on_hup, SIGHUP);
+	uv_timer_start(&s.tick, on_tick, TICK_MS, TICK_MS);
+	start_timers(&s);
+
+	for (size_t i = 0; i < settings->n_sinks; i++)
+		add_child(&s, settings->sinks[i].name, false);
+	bind_ingest(&s);
+	log_incident(LOG_LEVEL_INFO, NULL, LOG_NOPOS, "serving the journal %s, %zu sinks", dir,
+	             settings->n_sinks);
+	uv_run(&s.loop, UV_RUN_DEFAULT);
+
+	unbind_ingest(&s);
+	uint64_t synced = 0;
+	keeper_sync(s.journalfd, &synced);
+	uv_walk(&s.loop, at_handle, NULL);
+	while (uv_run(&s.loop, UV_RUN_DEFAULT))
+		;
+	uv_loop_close(&s.loop);
+	free(s.children);
+	close(s.inotify);
+	close(s.conf_fd);
+	close(s.journalfd);
+	settings_free(&s.settings);
+	log_incident(LOG_LEVEL_INFO, NULL, LOG_NOPOS, "stopped");
+	return EX_OK;
+}

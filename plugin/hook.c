@@ -1,0 +1,88 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "hook.h"
+
+#include "../lib/conf.h"
+#include "../lib/journal.h"
+#include "../lib/native.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { WARN_CONF, WARN_OPTION, WARN_LOST, WARN_NATIVE };
+
+static struct {
+	enum { UNTRIED, READY, FAILED } state;
+	struct native *native;
+	struct journal *journal;
+} hook;
+
+static void option_error(void *ctx, const char *error)
+{
+	(void)ctx;
+	hook_warn(WARN_OPTION, "%s; the default is used (see notifyd -t)", error);
+}
+
+static bool configure(const char *conf_path, const char *service)
+{
+	char *why = NULL;
+	const char *journal_why = "out of memory";
+	struct conf *conf = conf_path ? conf_read(conf_path, &why) : NULL;
+	if (!conf) {
+		hook_warn(WARN_CONF, "not active, events go the server's own way: %s",
+			  why ? why : "this server does not tell where its imapd.conf is");
+		free(why);
+		return false;
+	}
+	const struct conf_option *tables[] = {mboxevent_options, NULL};
+	struct conf_scope scope = {
+	    .conf = conf, .service = service, .prefix = "", .tables = tables};
+	conf_check(&scope, "mboxevent_", NULL, option_error, NULL);
+
+	int64_t max_size = conf_num(&scope, "mboxevent_max_size");
+	struct journal_options opt = {
+	    .segment_size = (uint64_t)conf_num(&scope, "mboxevent_segment_size"),
+	    .max_size = max_size > 0 ? (uint64_t)max_size : 0,
+	    .min_free = (unsigned)conf_num(&scope, "mboxevent_min_free"),
+	    .sync = conf_num(&scope, "mboxevent_sync") < 0, /* always */
+	};
+	hook.native = native_new(conf, service);
+	bool ok = hook.native && journal_open(&hook.journal, conf_str(&scope, "mboxevent_journal"),
+					      &opt, &journal_why) == 0;
+	if (!ok)
+		hook_warn(WARN_CONF, "not active, events go the server's own way: %s", journal_why);
+	conf_free(&conf);
+	return ok;
+}
+
+bool hook_event(const char *conf_path, const char *service, const char *json)
+{
+	int before = errno;
+	if (hook.state == UNTRIED)
+		hook.state = configure(conf_path, service) ? READY : FAILED;
+	errno = before;
+	if (hook.state == FAILED)
+		return false;
+
+	struct record rec = {0};
+	const char *why;
+	switch (native_convert(hook.native, json, strlen(json), &rec)) {
+	case NATIVE_DROP:
+		break;
+	case NATIVE_NOMEM:
+		journal_lost(hook.journal, 1);
+		hook_warn(WARN_LOST, "an event is lost: out of memory");
+		break;
+	case NATIVE_ASIS:
+		hook_warn(WARN_NATIVE,
+			  "an event was not understood and is passed on as it came: "
+			  "%.200s",
+			  json);
+		/* fall through */
+	default:
+		if (journal_append(hook.journal, &rec, NULL, &why) < 0)
+			hook_warn(WARN_LOST, "an event is lost: %s", why);
+	}
+	errno = before;
+	return true;
+}

@@ -1,0 +1,95 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""A private notifyd, and notifyctl beside it."""
+
+import os
+import shutil
+import signal
+import socket
+
+from processes import Failed, children, wait_for
+
+
+def program(build, *names):
+    """A program of the build folder; behind libtool's wrapper the real one."""
+    real = os.path.join(build, *names[:-1], ".libs", names[-1])
+    path = real if os.path.exists(real) else os.path.join(build, *names)
+    if not os.path.exists(path):
+        raise Failed("%s is not built: run make" % path)
+    return path
+
+
+def hook(build):
+    for folder in ("", "plugin", "plugin/cyrus", "lib"):
+        path = os.path.join(build, folder, ".libs", "cyrus.so")
+        if os.path.exists(path):
+            return path
+    raise Failed("cyrus.so is not built below %s: run make" % build)
+
+
+class Notifyd:
+    """conf: the dict of imapd.conf lines (Cyrus.conf); it says which sockets to wait for."""
+
+    def __init__(self, box, build, imapd_conf, conf):
+        self.box = box
+        self.imapd_conf = imapd_conf
+        self.conf = conf
+        self.process = None
+        self.starts = 0
+        # The build folder may be closed to the mail user.
+        self.notifyd, self.notifyctl = (
+            shutil.copy(program(build, "notifyd", name), box.at(name))
+            for name in ("notifyd", "notifyctl"))
+
+    def sockets(self):
+        """Where its unix sinks listen."""
+        sinks = (self.conf.get("notifyd_sinks") or "").split()
+        return [self.conf["notifyd_%s_path" % s] for s in sinks
+                if self.conf.get("notifyd_%s_type" % s) == "unix"]
+
+    def launch(self, log="notifyd"):
+        """Starts one and does not wait."""
+        return self.box.start(log, [self.notifyd, "-C", self.imapd_conf], user=self.box.user)
+
+    def start(self, timeout=20):
+        self.process = self.launch()
+        self.starts += 1
+        for path in self.sockets():
+            wait_for("notifyd listens at %s" % path, lambda p=path: self._answers(p), timeout)
+        return self
+
+    def _answers(self, path):
+        self.alive()
+        s = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        try:
+            s.connect(path)
+            return True
+        except OSError:
+            return False
+        finally:
+            s.close()
+
+    def alive(self):
+        if self.process is None or self.process.poll() is not None:
+            raise Failed("notifyd ended with status %s; see %s"
+                         % (self.process and self.process.returncode,
+                            self.box.at("log", "notifyd.log")))
+
+    def children(self):
+        """Pids of workers and ingest."""
+        return children(self.process.pid)
+
+    def stop(self, timeout=15):
+        """With SIGTERM. Its exit status."""
+        p, self.process = self.process, None
+        return self.box.stop(p, signal.SIGTERM, timeout) if p else 0
+
+    def kill(self):
+        """kill -9 of the supervisor alone: its children must end by themselves."""
+        p, self.process = self.process, None
+        os.kill(p.pid, signal.SIGKILL)
+        p.wait()
+        self.box.started.remove(p)
+
+    def ctl(self, *args, check=True, timeout=60, input=None):
+        return self.box.run([self.notifyctl, "-C", self.imapd_conf] + list(args),
+                            check=check, timeout=timeout, input=input, user=self.box.user)

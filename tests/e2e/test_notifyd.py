@@ -1,0 +1,236 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: BSD-3-Clause
+"""The supervisor: sinks apart from each other, stalls, reloads, an orderly end."""
+
+import json
+import os
+import signal
+import subprocess
+import time
+
+import tap
+
+from harness import World, real
+from processes import Failed, wait_for
+from tap import check, same
+
+case = tap.Cases()
+
+
+def event(n):
+    return {"event": "MessageRead", "uidset": str(n + 1), "user": "john@example.org",
+            "uri": "imap://john@example.org@imap.example.org/INBOX;UIDVALIDITY=1424683682",
+            "vnd.example.n": n}
+
+
+def setup():
+    world = World("notifyd", preload=False)
+    world.cyrus.configure({
+        "mboxevent_segment_size": "64K",
+        "notifyd_sinks": "local good broken",
+        "notifyd_good_type": "log", "notifyd_good_path": world.box.at("run", "good.jsonl"),
+        "notifyd_broken_type": "fail", "notifyd_broken_mode": "open",
+    })
+    world.notifyd.start()
+    wait_for("all cursors", lambda: os.path.exists(world.box.at("journal", "cursors", "good")))
+    return world
+
+
+def lines(world, name="good.jsonl"):
+    path = world.box.at("run", name)
+    if not os.path.exists(path):
+        return []
+    with open(path, encoding="utf-8") as f:
+        return [json.loads(line) for line in f]
+
+
+def numbers(events):
+    return [e["vnd.example.n"] for e in real(events) if "vnd.example.n" in e]
+
+
+def status(world, sink):
+    found = json.loads(world.notifyd.ctl("status", "--json").stdout)
+    for s in found["sinks"]:
+        if s["name"] == sink:
+            return s
+    raise Failed("no sink %s in %s" % (sink, found))
+
+
+def hup(world, text):
+    """Sends SIGHUP and waits for the line that answers it."""
+    path = world.box.at("log", "notifyd.log")
+    with open(path, encoding="utf-8") as f:
+        seen = f.read().count(text)
+    os.kill(world.notifyd.process.pid, signal.SIGHUP)
+
+    def told():
+        with open(path, encoding="utf-8") as f:
+            return f.read().count(text) > seen
+
+    wait_for("log line %r" % text, told, 10)
+
+
+@case("a sink that fails delays no other")
+def apart(world):
+    begun = time.monotonic()
+    world.send([event(n) for n in range(1000)])
+    wait_for("1000 lines", lambda: len(numbers(lines(world))) >= 1000, 10)
+    same(numbers(lines(world)), list(range(1000)), "lines in order")
+    print("# %.2f s with a broken sink beside it" % (time.monotonic() - begun))
+    broken = status(world, "broken")
+    check("refused to open" in json.dumps(broken), "its error is not told: %s" % broken)
+
+
+@case("a worker killed with -9 is started again and goes on where it was")
+def worker(world):
+    for n in range(5):
+        pid = status(world, "good")["pid"]
+        os.kill(pid, signal.SIGKILL)
+        wait_for("a new worker", lambda p=pid: status(world, "good")["pid"] != p, 20)
+    world.send([event(n) for n in range(1000, 1100)])
+    wait_for("line 1099", lambda: 1099 in numbers(lines(world)), 20)
+    same(sorted(set(numbers(lines(world)))), list(range(1100)), "all lines")
+
+
+@case("SIGHUP: a configuration with an error is told and not taken")
+def bad_reload(world):
+    world.cyrus.configure({"notifyd_good_pth": "/tmp/x"})
+    hup(world, "the configuration is not taken")
+    with open(world.box.at("log", "notifyd.log"), encoding="utf-8") as f:
+        check("notifyd_good_path" in f.read(), "the nearest name is not told")
+    world.send([event(1100)])
+    wait_for("line 1100", lambda: 1100 in numbers(lines(world)), 10)
+    del world.cyrus.conf["notifyd_good_pth"]
+
+
+@case("SIGHUP: sinks come and go; one that did not change keeps its process")
+def reload(world):
+    pid = status(world, "good")["pid"]
+    del world.cyrus.conf["notifyd_broken_type"], world.cyrus.conf["notifyd_broken_mode"]
+    world.cyrus.configure({
+        "notifyd_sinks": "local good late",
+        "notifyd_late_type": "log", "notifyd_late_path": world.box.at("run", "late.jsonl"),
+        "notifyd_late_from": "oldest", "notifyd_late_users": "*@example.org",
+    })
+    hup(world, "configuration reloaded")
+    same(status(world, "good")["pid"], pid, "pid of a sink that did not change")
+    wait_for("the new sink begins at the oldest",
+             lambda: numbers(lines(world, "late.jsonl")) == list(range(1101)), 20)
+    world.cyrus.configure({"notifyd_late_users": "jane@example.org"})
+    hup(world, "configuration reloaded")
+    world.send([event(1101), dict(event(1102), user="jane@example.org")])
+    wait_for("its filter changed", lambda: 1102 in numbers(lines(world, "late.jsonl")), 20)
+    check(1101 not in numbers(lines(world, "late.jsonl")), "the old filter is in force")
+
+
+@case("SIGHUP: a log file that was moved away is made anew")
+def reopen(world):
+    wait_for("line 1102", lambda: 1102 in numbers(lines(world)), 10)
+    os.rename(world.box.at("run", "good.jsonl"), world.box.at("run", "good.jsonl.1"))
+    hup(world, "configuration reloaded")
+    world.send([event(1103)])
+    wait_for("the new file", lambda: numbers(lines(world)) == [1103], 10)
+
+
+@case("a worker that stalls is killed and started again; others go on", timeout=90)
+def stall(world):
+    world.cyrus.configure({
+        "notifyd_sinks": "local good stuck", "notifyd_stall": "10s",
+        "notifyd_stuck_type": "fail", "notifyd_stuck_mode": "stall",
+    })
+    for key in [k for k in world.cyrus.conf if k.startswith("notifyd_late_")]:
+        del world.cyrus.conf[key]
+    world.cyrus.configure({})
+    hup(world, "configuration reloaded")
+    wait_for("the stuck sink's cursor",
+             lambda: os.path.exists(world.box.at("journal", "cursors", "stuck")))
+    world.send([event(1104)])
+    wait_for("line 1104 at the other", lambda: 1104 in numbers(lines(world)), 10)
+
+    def killed():
+        with open(world.box.at("log", "notifyd.log"), encoding="utf-8") as f:
+            text = f.read()
+        return "said nothing for" in text and "killed by signal 9" in text
+
+    wait_for("the watchdog", killed, 30)
+    world.notifyd.alive()
+
+
+@case("an event that can never be delivered is a dead letter, the rest goes on")
+def dead(world):
+    world.cyrus.configure({"notifyd_stuck_mode": "drop"})
+    hup(world, "configuration reloaded")
+    path = world.box.at("journal", "dead", "stuck")
+    world.send([event(n) for n in range(1105, 1110)])
+
+    def letters():
+        if not os.path.exists(path):
+            return []
+        with open(path, encoding="utf-8") as f:
+            return [json.loads(line) for line in f]
+
+    wait_for("dead letters", lambda: 1109 in [x["event"]["vnd.example.n"] for x in letters()], 20)
+    got = [x for x in letters() if x["event"]["vnd.example.n"] >= 1105]
+    same([x["event"]["vnd.example.n"] for x in got], list(range(1105, 1110)), "dead letters")
+    same(len({x["id"] for x in got}), 5, "ids")
+    check(all("refused for ever" in x["reason"] for x in got), "reasons")
+
+
+@case("the journal is trimmed behind all sinks, and holds what one has not had")
+def trim(world):
+    world.cyrus.configure({"notifyd_stuck_mode": "send"})
+    hup(world, "configuration reloaded")
+    for _ in range(4):
+        world.send([event(n) for n in range(2000, 3000)])
+
+    def segments():
+        return len([n for n in os.listdir(world.box.at("journal")) if n.endswith(".seg")])
+
+    wait_for("many segments", lambda: segments() > 8, 10)
+    time.sleep(2.5)  # two rounds of trimming
+    check(segments() > 8, "segments went that a sink has not had: %d are left" % segments())
+    world.cyrus.configure({"notifyd_sinks": "local good"})
+    for key in [k for k in world.cyrus.conf if k.startswith("notifyd_stuck_")]:
+        del world.cyrus.conf[key]
+    world.cyrus.configure({})
+    hup(world, "configuration reloaded")
+    wait_for("they go once that sink is gone", lambda: segments() <= 2, 20)
+
+
+@case("-t finds errors without starting anything")
+def test_option(world):
+    r = world.box.run([world.notifyd.notifyd, "-C", world.cyrus.imapd_conf, "-t"], check=False)
+    same(r.returncode, 0, "exit status of a good configuration")
+    world.cyrus.configure({"notifyd_good_mode": "rw", "mboxevent_sync": "soon"})
+    r = world.box.run([world.notifyd.notifyd, "-C", world.cyrus.imapd_conf, "-t"], check=False)
+    same(r.returncode, 78, "exit status of a bad one")
+    text = r.stderr
+    check("notifyd_good_mode" in text and "mboxevent_sync" in text, "both errors: " + text)
+    check(all(":" in line.split(" ")[1] for line in text.splitlines()), "file:line: " + text)
+    del world.cyrus.conf["notifyd_good_mode"], world.cyrus.conf["mboxevent_sync"]
+    world.cyrus.configure({})
+
+
+@case("SIGTERM to the whole group, as systemd does: an orderly end, nothing twice")
+def term(world):
+    p = subprocess.Popen([world.notifyd.notifyctl, "-C", world.cyrus.imapd_conf, "send", "-"],
+                         stdin=subprocess.PIPE, text=True)
+    p.communicate("".join(json.dumps(event(n)) + "\n" for n in range(10000, 30000)))
+    pid = world.notifyd.process.pid
+    pids = [pid] + world.notifyd.children()
+    for one in pids:
+        try:
+            os.kill(one, signal.SIGTERM)
+        except ProcessLookupError:
+            pass
+    same(world.notifyd.process.wait(20), 0, "exit status")
+    world.box.started.remove(world.notifyd.process)
+    wait_for("its children are gone", lambda: not [
+        x for x in pids if os.path.exists("/proc/%d" % x)], 10)
+    world.notifyd.start()
+    wait_for("the last line", lambda: 29999 in numbers(lines(world)), 20)
+    got = [n for n in numbers(lines(world)) if n >= 10000]
+    same(got == list(range(10000, 30000)), True, "each once, in order (%d lines)" % len(got))
+
+
+case.run(setup)

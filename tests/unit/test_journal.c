@@ -1,0 +1,344 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Writers: what journal_append() promises, with real processes and real files. */
+#include "journal_fixture.h"
+
+#include "../../lib/lost.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+
+enum { WRITERS = 8, EACH = 4000 };
+
+static void writer(int who, int from, int to)
+{
+	struct journal *j;
+	const char *why;
+	if (journal_open(&j, fixture_dir, &fixture_options, &why) < 0)
+		_exit(1);
+	for (int n = from; n < to; n++)
+		fixture_append(j, who, n);
+	journal_close(&j);
+}
+
+/* Reads all there is; every writer's records exactly once and in order. */
+static void all_there(int writers, int each)
+{
+	int next[WRITERS] = {0};
+	uint64_t last = 0;
+	struct record rec;
+	struct reader *r = fixture_reader(0);
+	while (reader_next(r, &rec) == 1) {
+		int who = rec.user.s[1] - '0';
+		assert_in_range(who, 0, writers - 1);
+		assert_int_equal(fixture_n(&rec), next[who]);
+		next[who]++;
+		assert_true(rec.pos > last || last == 0);
+		assert_true(rec.next > rec.pos);
+		last = rec.pos;
+	}
+	for (int i = 0; i < writers; i++)
+		assert_int_equal(next[i], each);
+	assert_int_equal(reader_damage(r)->torn, 0);
+	assert_int_equal(reader_damage(r)->gap, 0);
+	reader_close(&r);
+}
+
+static void test_many_writers(void **state)
+{
+	(void)state;
+	pid_t pids[WRITERS];
+	for (int i = 0; i < WRITERS; i++) {
+		pids[i] = fork();
+		assert_true(pids[i] >= 0);
+		if (pids[i] == 0) {
+			writer(i, 0, EACH);
+			_exit(0);
+		}
+	}
+	for (int i = 0; i < WRITERS; i++) {
+		int status;
+		assert_int_equal(waitpid(pids[i], &status, 0), pids[i]);
+		assert_int_equal(status, 0);
+	}
+	uint64_t *bases;
+	ssize_t n = segment_list(fixture_fd, &bases);
+	assert_true(n > 20); /* 64 KB each: they did roll over */
+	free(bases);
+	all_there(WRITERS, EACH);
+}
+
+/* A writer that is stopped anywhere delays nobody, and goes on where others are by then. */
+static void test_stopped_writer(void **state)
+{
+	(void)state;
+	pid_t pid = fork();
+	if (pid == 0) {
+		writer(1, 0, EACH);
+		_exit(0);
+	}
+	struct journal *j = fixture_journal();
+	for (int n = 0; n < EACH; n++) {
+		if (n % 100 == 0)
+			kill(pid, SIGSTOP);
+		fixture_append(j, 0, n);
+		if (n % 100 == 50)
+			kill(pid, SIGCONT);
+	}
+	kill(pid, SIGCONT);
+	int status;
+	waitpid(pid, &status, 0);
+	assert_int_equal(status, 0);
+	journal_close(&j);
+	all_there(2, EACH);
+}
+
+/* A process that slept while its segment, and those after it, were filled and deleted. */
+static void test_writer_behind_trim(void **state)
+{
+	(void)state;
+	struct journal *sleeper = fixture_journal(), *j = fixture_journal();
+	uint64_t first = fixture_append(sleeper, 0, 0), last = 0;
+	for (int n = 1; n < 3000; n++)
+		last = fixture_append(j, 0, n);
+	assert_true(journal_trim(fixture_fd, last, 0) > 2);
+	uint64_t pos = fixture_append(sleeper, 0, 3000);
+	assert_true(pos > last);
+	assert_true(first < last);
+	struct record rec;
+	struct reader *r = fixture_reader(last);
+	assert_int_equal(reader_next(r, &rec), 1);
+	assert_int_equal(fixture_n(&rec), 2999);
+	assert_int_equal(reader_next(r, &rec), 1);
+	assert_int_equal(fixture_n(&rec), 3000);
+	assert_int_equal(rec.pos, pos);
+	reader_close(&r);
+	journal_close(&sleeper);
+	journal_close(&j);
+}
+
+/* Cyrus daemons close every descriptor above 2 and use the numbers for files of their own. */
+static void test_descriptors_reused(void **state)
+{
+	(void)state;
+	struct journal *j = fixture_journal();
+	fixture_append(j, 0, 0);
+	char path[128];
+	snprintf(path, sizeof path, "%s/foreign", fixture_dir);
+	int low = open("/dev/null", O_RDONLY);
+	for (int fd = low + 1; fd < low + 32; fd++) {
+		struct stat a, b;
+		/* the fixture's own directory descriptor stays */
+		if (fd == fixture_fd || fstat(fd, &a) < 0)
+			continue;
+		if (fstat(fixture_fd, &b) == 0 && a.st_ino == b.st_ino)
+			continue;
+		close(fd);
+	}
+	int foreign[32];
+	for (int i = 0; i < 32; i++)
+		foreign[i] = open(path, O_RDWR | O_CREAT | O_APPEND, 0600);
+	for (int fd = 3; fd < low; fd++) {
+		struct stat a, b;
+		if (fd == fixture_fd || fstat(fd, &a) < 0)
+			continue;
+		snprintf(path, sizeof path, "%s/%016d.seg", fixture_dir, 0);
+		if (stat(path, &b) == 0 && a.st_ino == b.st_ino) {
+			snprintf(path, sizeof path, "%s/foreign", fixture_dir);
+			int f = open(path, O_RDWR | O_APPEND);
+			dup2(f, fd);
+			close(f);
+		}
+	}
+	fixture_append(j, 0, 1);
+	struct stat st;
+	assert_int_equal(fstat(foreign[0], &st), 0);
+	assert_int_equal(st.st_size, 0);
+	for (int i = 0; i < 32; i++)
+		close(foreign[i]);
+	close(low);
+	journal_close(&j);
+	all_there(1, 2);
+}
+
+static void test_fork_between(void **state)
+{
+	(void)state;
+	struct journal *j = fixture_journal();
+	fixture_append(j, 0, 0);
+	pid_t pid = fork();
+	for (int n = 0; n < EACH; n++)
+		fixture_append(j, pid == 0 ? 1 : 0, pid == 0 ? n : n + 1);
+	if (pid == 0)
+		_exit(0);
+	int status;
+	waitpid(pid, &status, 0);
+	assert_int_equal(status, 0);
+	fixture_append(j, 1, EACH);
+	journal_close(&j);
+	all_there(2, EACH + 1);
+}
+
+static void test_new_boot(void **state)
+{
+	(void)state;
+	struct segment old = {.base = 0, .limit = 64 << 10, .created = 1};
+	memset(old.boot, 0x5a, sizeof old.boot);
+	assert_int_equal(segment_create(fixture_fd, &old, false), 0);
+	struct journal *j = fixture_journal();
+	uint64_t pos = fixture_append(j, 0, 0);
+	assert_true(pos >= SEGMENT_BOOT_GAP);
+	struct record rec;
+	/* A cursor that was ahead of what the power cut left: inside the hole. */
+	struct reader *r = fixture_reader(SEGMENT_BOOT_GAP / 2);
+	assert_int_equal(reader_next(r, &rec), 1);
+	assert_int_equal(rec.pos, pos);
+	assert_int_equal(reader_damage(r)->gap, 0);
+	reader_close(&r);
+	journal_close(&j);
+	all_there(1, 1);
+}
+
+static void test_full_and_again(void **state)
+{
+	(void)state;
+	struct journal_options small = fixture_options;
+	small.max_size = 256 << 10;
+	struct journal *j;
+	const char *why = NULL;
+	uint64_t pos = 0;
+	assert_int_equal(journal_open(&j, fixture_dir, &small, &why), 0);
+	char json[1001];
+	memset(json, ' ', sizeof json);
+	struct record rec = {.event = STR("MessageNew"), .json = {json, sizeof json}};
+	int stored = 0;
+	errno = ERANGE;
+	while (stored < 1000 && journal_append(j, &rec, &pos, &why) == 0)
+		stored++;
+	assert_in_range(stored, 180, 260);
+	assert_non_null(strstr(why, "mboxevent_max_size"));
+	assert_int_equal(errno, ERANGE); /* preserved, as a mail server expects */
+	assert_int_equal(journal_append(j, &rec, NULL, &why), -1);
+	assert_int_equal(journal_lost_pending(j), 2);
+	assert_int_equal(lost_total(fixture_fd), 2);
+	assert_true(journal_trim(fixture_fd, pos, 0) > 0);
+	usleep(150000); /* room is asked for again only every tenth of a second */
+	assert_int_equal(journal_append(j, &rec, &pos, &why), 0);
+	assert_int_equal(journal_lost_pending(j), 0);
+
+	struct record got;
+	struct reader *r = fixture_reader(pos);
+	assert_int_equal(reader_next(r, &got), 1);
+	assert_int_equal(got.lost, 2); /* a consumer can tell where */
+	reader_close(&r);
+	journal_close(&j);
+}
+
+static void test_file_size_limit(void **state)
+{
+	(void)state;
+	pid_t pid = fork();
+	if (pid == 0) {
+		struct rlimit rl = {8192, 8192};
+		setrlimit(RLIMIT_FSIZE, &rl);
+		struct journal *j = fixture_journal();
+		char json[4000];
+		const char *why = NULL;
+		memset(json, ' ', sizeof json);
+		struct record rec = {.event = STR("MessageNew"), .json = {json, sizeof json}};
+		for (int i = 0; i < 6; i++)
+			journal_append(j, &rec, NULL, &why);
+		_exit(journal_lost_pending(j) >= 3 && strstr(why, "file size limit") ? 0 : 1);
+	}
+	int status;
+	waitpid(pid, &status, 0);
+	assert_int_equal(status, 0); /* not killed by SIGXFSZ, and all counted */
+}
+
+static void test_removed_directory(void **state)
+{
+	(void)state;
+	struct journal *j = fixture_journal();
+	fixture_append(j, 0, 0);
+	fixture_empty(fixture_dir);
+	struct record rec = {.event = STR("MessageNew"), .json = STR("{}")};
+	const char *why;
+	rmdir(fixture_dir);
+	assert_int_equal(journal_append(j, &rec, NULL, &why), -1);
+	assert_non_null(strstr(why, "missing"));
+	char *init_why;
+	assert_int_equal(journal_init(fixture_dir, &init_why), 0);
+	usleep(150000);
+	assert_int_equal(journal_append(j, &rec, NULL, &why), 0);
+	journal_close(&j);
+}
+
+static void test_modes(void **state)
+{
+	(void)state;
+	mode_t before = umask(0);
+	struct journal *j = fixture_journal();
+	fixture_append(j, 0, 0);
+	umask(before);
+	journal_close(&j);
+	char path[128];
+	struct stat st;
+	snprintf(path, sizeof path, "%s/%016d.seg", fixture_dir, 0);
+	assert_int_equal(stat(path, &st), 0);
+	assert_int_equal(st.st_mode & 07777, 0600);
+	snprintf(path, sizeof path, "%s/lost", fixture_dir);
+	assert_int_equal(stat(path, &st), 0);
+	assert_int_equal(st.st_mode & 07777, 0600);
+}
+
+static void test_restored_copy(void **state)
+{
+	(void)state;
+	unsigned char uuid[16], former[16], again[16];
+	char command[256], *why;
+	assert_int_equal(journal_identity(fixture_fd, uuid, former), 0);
+	assert_int_equal(journal_init(fixture_dir, &why), 0);
+	assert_int_equal(journal_identity(fixture_fd, again, former), 0);
+	assert_memory_equal(uuid, again, 16);
+	snprintf(command, sizeof command, "cd %s && cp -p identity x && mv x identity",
+	         fixture_dir);
+	assert_int_equal(system(command), 0);
+	assert_int_equal(journal_init(fixture_dir, &why), 0);
+	assert_int_equal(journal_identity(fixture_fd, again, former), 0);
+	assert_memory_not_equal(uuid, again, 16);
+	assert_memory_equal(uuid, former, 16);
+}
+
+static void test_id(void **state)
+{
+	(void)state;
+	unsigned char uuid[16], back[16];
+	char id[JOURNAL_ID];
+	uint64_t pos;
+	for (int i = 0; i < 16; i++)
+		uuid[i] = (unsigned char)(i * 17);
+	journal_id(id, uuid, 0x123456789abcdef0);
+	assert_string_equal(id, "00112233-4455-6677-8899-aabbccddeeff-123456789abcdef0");
+	assert_true(journal_id_parse(id, strlen(id), back, &pos));
+	assert_memory_equal(uuid, back, 16);
+	assert_true(pos == 0x123456789abcdef0);
+	assert_false(journal_id_parse(id, strlen(id) - 1, back, &pos));
+	id[36] = '_';
+	assert_false(journal_id_parse(id, strlen(id), back, &pos));
+}
+
+int main(void)
+{
+#define T(f) cmocka_unit_test_setup_teardown(f, fixture_setup, fixture_teardown)
+	const struct CMUnitTest tests[] = {
+	    T(test_many_writers),       T(test_stopped_writer),
+	    T(test_writer_behind_trim), T(test_descriptors_reused),
+	    T(test_fork_between),       T(test_new_boot),
+	    T(test_full_and_again),     T(test_file_size_limit),
+	    T(test_removed_directory),  T(test_modes),
+	    T(test_restored_copy),      T(test_id),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
