@@ -151,7 +151,7 @@ def main():
     for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
         signal.signal(number, lambda n, _: sys.exit(128 + n))
     world = path = link = None
-    status = 1
+    status = None
     try:
         path, link = folder(given[0] if given else None)
         say("Starting a private Cyrus IMAP with the hook, and notifyd, below %s" % path)
@@ -172,7 +172,7 @@ def main():
         else:
             if world:
                 world.close()
-            if path and (status == 0 or not world):
+            if path and (status != 1 or not world):  # of a failure the logs stay
                 remove(path, link)
     if status == 0 and not keep:
         say("Stopped all that was started. How to do this on a server of yours: README.")
