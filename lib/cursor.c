@@ -91,7 +91,7 @@ static int __attribute__((format(printf, 2, 3))) fail(char **why_r, const char *
 }
 
 int cursor_open(struct cursor **c_r, int journalfd, const char *name, uint64_t start, bool *made_r,
-		char **why_r)
+                char **why_r)
 {
 	char path[NAME_MAX];
 	unsigned char former[16];
@@ -182,7 +182,7 @@ int cursor_set(struct cursor *c, uint64_t pos, uint64_t delivered)
 	memcpy(s.uuid, c->state.uuid, sizeof s.uuid);
 	s.checksum = htole64(checksum(&s));
 	return pwrite(c->fd, &s, sizeof s, (off_t)(c->sequence % 2 * SLOT_SIZE)) == sizeof s ? 0
-											     : -1;
+	                                                                                     : -1;
 }
 
 int cursor_sync(struct cursor *c)

@@ -22,7 +22,7 @@ struct cursor_state {
  * is missing or both slots are damaged (*made_r true; damage is told in *why_r even so).
  * 0, or -1 with *why_r malloc'd. */
 int cursor_open(struct cursor **c_r, int journalfd, const char *name, uint64_t start, bool *made_r,
-		char **why_r);
+                char **why_r);
 void cursor_close(struct cursor **c);
 
 const struct cursor_state *cursor_get(const struct cursor *c);

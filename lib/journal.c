@@ -47,7 +47,7 @@ static int64_t now(void)
 }
 
 int journal_open(struct journal **j_r, const char *dir, const struct journal_options *opt,
-		 const char **why_r)
+                 const char **why_r)
 {
 	struct journal *j = calloc(1, sizeof *j);
 	if (!j || !(j->dir = strdup(dir))) {
@@ -97,7 +97,7 @@ static int opendir_fd(const struct journal *j)
 
 /* Bytes that a new segment may grow to, or 0 with *why_r when there is no room for one. */
 static uint64_t room(const struct journal *j, int dirfd, const uint64_t *bases, ssize_t n,
-		     const char **why_r)
+                     const char **why_r)
 {
 	struct statvfs fs;
 	if (fstatvfs(dirfd, &fs) < 0) {
@@ -202,8 +202,8 @@ static int attach(struct journal *j, uint64_t at_least, const char **why_r)
 	*why_r = "the journal's segments change faster than this process can follow";
 	if (dirfd < 0) {
 		*why_r = errno == ENOENT
-			     ? "the journal directory is missing: start notifyd, which makes it"
-			     : "cannot open the journal directory (permissions? descriptors?)";
+		             ? "the journal directory is missing: start notifyd, which makes it"
+		             : "cannot open the journal directory (permissions? descriptors?)";
 		return -1;
 	}
 	for (int tries = 0; tries < MOVES; tries++) {
@@ -245,8 +245,8 @@ static int attach(struct journal *j, uint64_t at_least, const char **why_r)
 		int made = segment_create(dirfd, &new, j->opt.sync);
 		if (made < 0) {
 			*why_r = errno == ENOSPC || errno == EDQUOT
-				     ? "no room for a new journal segment"
-				     : "cannot make a journal segment (permissions?)";
+			             ? "no room for a new journal segment"
+			             : "cannot make a journal segment (permissions?)";
 			break;
 		}
 		if (made == 0)

@@ -21,14 +21,14 @@ struct journal_options {
 /* dir exists; its owner, group and mode are those of every file made in it.
  * 0, or -1 with *why_r (a static or handle-independent string, never freed) saying what to do. */
 int journal_open(struct journal **j_r, const char *dir, const struct journal_options *opt,
-		 const char **why_r);
+                 const char **why_r);
 void journal_close(struct journal **j);
 
 /* Appends one record (pos, next, time and lost of rec are ignored). 0 with *pos_r
  * (NULL allowed), or -1: the event is lost, counted here, carried in the next record that
  * succeeds and added to the counter file (lost.h); *why_r says why. */
 int journal_append(struct journal *j, const struct record *rec, uint64_t *pos_r,
-		   const char **why_r);
+                   const char **why_r);
 
 /* Counts an event that its caller could not make into a record. */
 void journal_lost(struct journal *j, unsigned n);

@@ -75,7 +75,7 @@ int record_encode(struct buf *out, enum record_kind kind, const struct record *r
 	    rec->json.len > RECORD_MAX)
 		return -1;
 	size_t len = RECORD_HEADER + rec->event.len + rec->user.len + rec->owner.len +
-		     rec->mailbox.len + rec->json.len;
+	             rec->mailbox.len + rec->json.len;
 	if (len > RECORD_MAX)
 		return -1;
 

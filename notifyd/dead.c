@@ -28,8 +28,8 @@ int dead_letter(const struct sink *sink, const struct record *rec)
 	int r = -1, dirfd = open(sink->journal, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	snprintf(path, sizeof path, "dead/%s", sink->name);
 	int fd = dirfd < 0 || line.failed
-		     ? -1
-		     : openat(dirfd, path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
+	             ? -1
+	             : openat(dirfd, path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
 	if (fd >= 0 && segment_adopt(dirfd, fd) == 0) {
 		off_t end = lseek(fd, 0, SEEK_END);
 		ssize_t n = write(fd, line.s, line.len);

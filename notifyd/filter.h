@@ -13,7 +13,7 @@ struct filter;
  * or event name is an error, told in *why_r (malloc'd) with the nearest known one: NULL. The group
  * applepushservice (device tokens) passes only where groups or events names it. */
 struct filter *filter_new(const char *groups, const char *events, const char *users,
-			  const char *owners, const char *mailboxes, char **why_r);
+                          const char *owners, const char *mailboxes, char **why_r);
 void filter_free(struct filter **f);
 
 bool filter_match(const struct filter *f, const struct record *rec);

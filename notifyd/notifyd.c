@@ -9,6 +9,7 @@
 #include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sysexits.h>
 
 #include <config.h>
@@ -87,7 +88,7 @@ int main(int argc, char **argv)
 	if (worker)
 		return worker_main(conf, worker, 3);
 	if (ingest) {
-		bool dlist = ingest[0] == 'd';
+		bool dlist = strcmp(ingest, "dlist") == 0;
 		return ingest_main(conf, 3, dlist ? -1 : 5, dlist ? 5 : -1);
 	}
 

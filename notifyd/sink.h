@@ -28,10 +28,10 @@ struct sink {
 	void *state;            /* the driver's; NULL while closed */
 	unsigned turn;          /* the driver's own count, kept over close(): whose turn it is */
 	char note[128];         /* the driver's state in words while all is well or waits
-				   ("connected to mq1:5672", "blocked by the broker: low on
-				   memory"), for status; "" when it has none */
+	                           ("connected to mq1:5672", "blocked by the broker: low on
+	                           memory"), for status; "" when it has none */
 	char why[256];          /* set before SINK_RETRY or SINK_DROP: one line, no secret, says
-				   what and what to do */
+	                           what and what to do */
 };
 
 /* Every driver has all of check, open, send, flush, close, or else run (and maybe check).

@@ -30,7 +30,7 @@ static bool configure(const char *conf_path, const char *service)
 	struct conf *conf = conf_path ? conf_read(conf_path, &why) : NULL;
 	if (!conf) {
 		hook_warn(WARN_CONF, "not active, events go the server's own way: %s",
-			  why ? why : "this server does not tell where its imapd.conf is");
+		          why ? why : "this server does not tell where its imapd.conf is");
 		free(why);
 		return false;
 	}
@@ -48,7 +48,7 @@ static bool configure(const char *conf_path, const char *service)
 	};
 	hook.native = native_new(conf, service);
 	bool ok = hook.native && journal_open(&hook.journal, conf_str(&scope, "mboxevent_journal"),
-					      &opt, &journal_why) == 0;
+	                                      &opt, &journal_why) == 0;
 	if (!ok)
 		hook_warn(WARN_CONF, "not active, events go the server's own way: %s", journal_why);
 	conf_free(&conf);
@@ -75,9 +75,9 @@ bool hook_event(const char *conf_path, const char *service, const char *json)
 		break;
 	case NATIVE_ASIS:
 		hook_warn(WARN_NATIVE,
-			  "an event was not understood and is passed on as it came: "
-			  "%.200s",
-			  json);
+		          "an event was not understood and is passed on as it came: "
+		          "%.200s",
+		          json);
 		/* fall through */
 	default:
 		if (journal_append(hook.journal, &rec, NULL, &why) < 0)

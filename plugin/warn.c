@@ -42,14 +42,14 @@ void hook_warn(unsigned kind, const char *fmt, ...)
 	}
 	char line[768];
 	int n = snprintf(line, sizeof line, "<%d>mboxevent[%ld]: ", LOG_MAIL | LOG_WARNING,
-			 (long)getpid());
+	                 (long)getpid());
 	va_list ap;
 	va_start(ap, fmt);
 	n += vsnprintf(line + n, sizeof line - (size_t)n, fmt, ap);
 	va_end(ap);
 	if ((size_t)n < sizeof line && kinds[kind].silent)
 		n += snprintf(line + n, sizeof line - (size_t)n, " (and %u more like this)",
-			      kinds[kind].silent);
+		              kinds[kind].silent);
 	kinds[kind].last = t.tv_sec;
 	kinds[kind].silent = 0;
 	send_line(line, (size_t)n < sizeof line ? (size_t)n : sizeof line - 1);

@@ -66,9 +66,9 @@ class World:
 
     def mark(self, subscriber, timeout=10):
         """Sends an event of a kind of its own until the subscriber has it."""
-        self.markers += 1
-        user = "marker-%d@example.org" % self.markers
         for _ in range(timeout * 2):
+            self.markers += 1
+            user = "marker-%d@example.org" % self.markers
             self.send([{"event": "MailboxSubscribe", "user": user,
                         "uri": "imap://%s@imap.example.org/Marker" % user}])
             try:
@@ -91,8 +91,8 @@ class World:
                 raise Failed("%s: %s\n%s" % (step, "; ".join(
                     tour.find(subscriber.events, step, since)[1]), e)) from None
 
-    def logs(self):
-        return self.box.logs()
+    def logs(self, lines=25):
+        return self.box.logs(lines)
 
     def close(self):
         for s in self.subscribers:

@@ -103,12 +103,6 @@ class Subscriber:
             self.on_event(self.events[-1])
         return value["id"] if self.durable else None
 
-    def settled(self):
-        """Waits until a live subscription is taken: a subscriber gets what comes after it
-        connected, and the connection may still wait to be accepted."""
-        time.sleep(0.2)
-        return self
-
     def wait(self, fn, timeout=20, what="events"):
         """Until fn(events) is true; then its value."""
         end = time.monotonic() + timeout
