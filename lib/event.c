@@ -136,6 +136,13 @@ void event_set_string(struct event *e, struct str key, struct str value)
 	set(e, (struct param){key, NULL, at, e->text.len - at});
 }
 
+void event_set_copy(struct event *e, struct str key, struct str json)
+{
+	size_t at = e->text.len;
+	buf_add(&e->text, json.s, json.len);
+	set(e, (struct param){key, NULL, at, e->text.len - at});
+}
+
 void event_set_int(struct event *e, struct str key, int64_t value)
 {
 	size_t at = e->text.len;
@@ -168,9 +175,14 @@ void event_unset(struct event *e, struct str key)
 	memmove(e->slots + at, e->slots + at + 1, (e->n_slots - at) * sizeof *e->slots);
 }
 
+bool event_failed(const struct event *e)
+{
+	return e->failed || e->text.failed;
+}
+
 int event_write(struct event *e, struct buf *out)
 {
-	if (e->failed || e->text.failed)
+	if (event_failed(e))
 		return -1;
 	for (size_t i = 0; i < e->n_slots; i++) {
 		const struct param *p = &e->params[e->slots[i].param];

@@ -16,11 +16,15 @@ void event_reset(struct event *e);
  * event_write(); string values are copied. */
 void event_set_raw(struct event *e, struct str key, struct str json);
 void event_set_string(struct event *e, struct str key, struct str value);
+void event_set_copy(struct event *e, struct str key, struct str json); /* JSON that is copied */
 void event_set_int(struct event *e, struct str key, int64_t value);
 
 /* The raw JSON of a parameter; false when it is not set. */
 bool event_get(const struct event *e, struct str key, struct str *json_r);
 void event_unset(struct event *e, struct str key);
+
+/* Whether memory was short at some point since the reset. */
+bool event_failed(const struct event *e);
 
 /* Appends the object to out. -1 when memory was short at any point since the reset. */
 int event_write(struct event *e, struct buf *out);

@@ -22,6 +22,8 @@
  * small segments on a very busy machine make it move more than once. */
 #define MOVES 1000
 
+#define KEEP (256 * 1024) /* the most memory kept from record to record */
+
 struct journal {
 	char *dir;
 	struct journal_options opt;
@@ -417,6 +419,8 @@ int journal_append(struct journal *j, const struct record *rec, uint64_t *pos_r,
 	} else {
 		journal_lost(j, 1);
 	}
+	if (j->record.cap > KEEP)
+		buf_free(&j->record);
 	errno = before;
 	return r;
 }

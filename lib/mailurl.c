@@ -269,3 +269,36 @@ int mailurl_document(const struct mailurl_names *names, struct str url, struct s
 		mailurl_decode(u.mailbox, mailbox);
 	return 0;
 }
+
+/* Cyrus's lib/imapurl.c escapes these, and what is not printable ASCII. */
+static void encode(struct str s, const char *unsafe, struct buf *out)
+{
+	static const char digits[] = "0123456789ABCDEF";
+	for (size_t i = 0; i < s.len; i++) {
+		unsigned char c = (unsigned char)s.s[i];
+		if (c < ' ' || c > '~' || strchr(unsafe, c)) {
+			const char hexed[3] = {'%', digits[c >> 4], digits[c & 15]};
+			buf_add(out, hexed, 3);
+		} else {
+			buf_addc(out, (char)c);
+		}
+	}
+}
+
+void mailurl_write(const struct mailurl_place *place, struct buf *out)
+{
+	buf_adds(out, "imap://");
+	if (place->mailbox.len && place->owner.len) {
+		encode(place->owner, " \"#%&+/:;<=>?[\\]^`{|}", out);
+		buf_addc(out, '@');
+	}
+	buf_add(out, place->server.s, place->server.len);
+	if (!place->mailbox.len)
+		return;
+	buf_addc(out, '/');
+	encode(place->mailbox, " \"#%&+:;<=>?@[\\]^`{|}", out);
+	if (place->uidvalidity)
+		buf_addf(out, ";UIDVALIDITY=%u", (unsigned)place->uidvalidity);
+	if (place->uid)
+		buf_addf(out, "/;UID=%u", (unsigned)place->uid);
+}

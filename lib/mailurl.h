@@ -31,6 +31,17 @@ int mailurl_parse(struct str url, struct mailurl *u_r);
 int mailurl_document(const struct mailurl_names *names, struct str url, struct str user,
                      struct str acl, struct buf *out, struct buf *owner, struct buf *mailbox);
 
+/* What a URL of the documented form is made of; an absent string is empty, a number 0. */
+struct mailurl_place {
+	struct str server;
+	struct str owner;   /* as the server spells the user id; none: nobody owns it */
+	struct str mailbox; /* UTF-8, separated by slashes: INBOX, Archive/2024; none: the server */
+	uint32_t uidvalidity, uid;
+};
+
+/* Writes it, percent-encoded as Cyrus does. */
+void mailurl_write(const struct mailurl_place *place, struct buf *out);
+
 /* Undoes percent-encoding. */
 void mailurl_decode(struct str s, struct buf *out);
 

@@ -2,6 +2,8 @@
 #include "native.h"
 #include "catalog.h"
 #include "event.h"
+#include "fact.h"
+#include "flags.h"
 #include "jtext.h"
 #include "mailurl.h"
 
@@ -10,7 +12,9 @@
 #include <strings.h>
 
 /* Scratch: each grows to what the largest event needs, then no call allocates. */
-enum { CLEAN, KEYS, OUT, EVENT, USER, ACL, URI, URL, OWNER, MAILBOX, TEXT, N_BUFS };
+enum { CLEAN, KEYS, OUT, EVENT, USER, ACL, URI, URL, OWNER, MAILBOX, TEXT, CONTENT, N_BUFS };
+
+#define KEEP (256 * 1024) /* the most that a scratch keeps from event to event */
 
 struct native {
 	struct mailurl_names names;
@@ -18,10 +22,10 @@ struct native {
 	bool as_written, modseq;
 	bool failed; /* memory was short for a scratch that has been emptied since */
 	struct event *event;
+	native_content_fn *content;
+	void *content_ctx;
 	struct buf bufs[N_BUFS];
-	struct {
-		char event[255], user[1024], owner[1024], mailbox[4096];
-	} facts;
+	struct facts facts;
 };
 
 /* As Cyrus reads an option of words where a switch is accepted too. */
@@ -66,6 +70,19 @@ void native_free(struct native **n)
 	free((*n)->defaultdomain);
 	free(*n);
 	*n = NULL;
+}
+
+void native_content(struct native *n, native_content_fn *fn, void *ctx)
+{
+	n->content = fn;
+	n->content_ctx = ctx;
+}
+
+void native_trim(struct native *n)
+{
+	for (int i = 0; i < N_BUFS; i++)
+		if (n->bufs[i].cap > KEEP)
+			buf_free(&n->bufs[i]);
 }
 
 static struct buf *empty(struct native *n, int scratch)
@@ -143,31 +160,6 @@ static bool read_members(struct native *n, struct str text, enum jtext_form *for
 	return more == 0;
 }
 
-/* A fact for a record: UTF-8 without control characters, cut to its longest. */
-static struct str fact(char *to, size_t max, struct str s)
-{
-	const char *p = s.s, *end = p + s.len;
-	size_t len = 0;
-	while (p < end) {
-		if (*p >= 0x20 && *p < 0x7f) {
-			if (len == max)
-				break;
-			to[len++] = *p++;
-			continue;
-		}
-		uint32_t c;
-		unsigned used = jtext_utf8(p, end, &c);
-		bool bad = !used || c < 0x20 || (c >= 0x7f && c < 0xa0);
-		struct str as = bad ? STR("\xef\xbf\xbd") : (struct str){p, used};
-		if (len + as.len > max)
-			break;
-		memcpy(to + len, as.s, as.len);
-		len += as.len;
-		p += used ? used : 1;
-	}
-	return (struct str){to, len};
-}
-
 static void trim(struct str *s)
 {
 	while (s->len && strchr(" \t\r\n", s->s[0]) && s->s[0]) {
@@ -223,8 +215,6 @@ static bool is_several(struct str set)
 
 static void fix_flags(struct native *n)
 {
-	static const char *const system[] = {"\\Answered", "\\Deleted", "\\Draft",
-	                                     "\\Flagged",  "\\Recent",  "\\Seen"};
 	struct buf *b = &n->bufs[TEXT];
 	struct str flags;
 	bool changed = false;
@@ -234,13 +224,11 @@ static void fix_flags(struct native *n)
 	for (size_t at = 0, end; at < b->len; at = end + 1) {
 		const char *blank = memchr(b->s + at, ' ', b->len - at);
 		end = blank ? (size_t)(blank - b->s) : b->len;
-		for (size_t i = 0; i < sizeof system / sizeof *system; i++)
-			if (strlen(system[i]) == end - at &&
-			    strncasecmp(b->s + at, system[i], end - at) == 0 &&
-			    memcmp(b->s + at, system[i], end - at) != 0) {
-				memcpy(b->s + at, system[i], end - at);
-				changed = true;
-			}
+		struct str as = flags_spelled((struct str){b->s + at, end - at});
+		if (as.s != b->s + at && memcmp(b->s + at, as.s, as.len) != 0) {
+			memcpy(b->s + at, as.s, as.len);
+			changed = true;
+		}
 	}
 	if (changed)
 		event_set_string(n->event, STR("flagNames"), contents(b));
@@ -310,6 +298,85 @@ static void document(struct native *n, struct str name, unsigned groups, struct 
 	}
 }
 
+/* The UID at the end of a message's URL; empty when there is none. */
+static struct str uid_of(struct str url, uint32_t *uid_r)
+{
+	const struct str key = STR("/;UID=");
+	struct mailurl u;
+	struct str none = STR("");
+	if (mailurl_parse(url, &u) < 0)
+		return none;
+	const char *at = u.tail.len ? memmem(u.tail.s, u.tail.len, key.s, key.len) : NULL;
+	if (!at)
+		return none;
+	const char *from = at + key.len, *end = u.tail.s + u.tail.len, *p = from;
+	uint64_t uid = 0;
+	while (p < end && *p >= '0' && *p <= '9' && uid <= UINT32_MAX)
+		uid = uid * 10 + (uint64_t)(*p++ - '0');
+	if (p != end || p == from || *from == '0' || uid > UINT32_MAX)
+		return none;
+	*uid_r = (uint32_t)uid;
+	return (struct str){from, (size_t)(end - from)};
+}
+
+/* messageContent: UID -> text, from the one who knows, else from the server (nntpd), which
+ * writes the bare text. false: the event has none that was not there before. */
+static bool add_content(struct native *n, struct str name, size_t len, bool *uidset_r)
+{
+	const struct str key = STR("messageContent");
+	bool new = equal(name, STR("MessageNew"));
+	struct str servers, mailbox, set, uid = contents(&n->bufs[URL]);
+	uint32_t number;
+	if (!new && !equal(name, STR("MessageAppend")))
+		return false;
+	bool bare = event_get(n->event, key, &servers) && jtext_is_string(servers);
+	if (!bare && !n->content)
+		return false;
+	uid = uid_of(uid, &number);
+	if (!uid.len)
+		return false;
+
+	struct buf *b = empty(n, CONTENT);
+	buf_adds(b, "{\"");
+	buf_add(b, uid.s, uid.len);
+	buf_adds(b, "\":");
+	size_t head = b->len, others = len + 65536; /* and what is added, the facts */
+	bool found = n->content && get(n, STR("mailboxUniqueId"), TEXT, &mailbox) && mailbox.len &&
+	             others < RECORD_MAX &&
+	             n->content(n->content_ctx, mailbox, number, RECORD_MAX - others, b);
+	if (!found) {
+		if (!bare)
+			return false;
+		b->len = head;
+		buf_add(b, servers.s, servers.len);
+	}
+	buf_addc(b, '}');
+	if (b->failed)
+		return false;
+	event_set_raw(n->event, key, contents(b));
+	*uidset_r = new && !event_get(n->event, STR("uidset"), &set);
+	if (*uidset_r)
+		event_set_string(n->event, STR("uidset"), uid);
+	return true;
+}
+
+/* Writes the event, without the content where there is no memory for it. */
+static int finish_with_content(struct native *n, struct str name, size_t len, struct record *rec)
+{
+	bool uidset = false, added = add_content(n, name, len, &uidset);
+	if (n->bufs[CONTENT].failed)
+		buf_free(&n->bufs[CONTENT]);
+	int code = finish(n, NATIVE_OK, rec);
+	if (code != NATIVE_NOMEM || !added)
+		return code;
+	event_unset(n->event, STR("messageContent"));
+	if (uidset)
+		event_unset(n->event, STR("uidset"));
+	buf_free(&n->bufs[CONTENT]);
+	buf_free(&n->bufs[OUT]);
+	return finish(n, NATIVE_OK, rec);
+}
+
 /* Whose event it is that has no mailbox. */
 static struct str owner_without_url(struct native *n)
 {
@@ -374,6 +441,9 @@ static int convert(struct native *n, struct str text, struct record *rec)
 	if (!understood)
 		return as_is(n, rec);
 	document(n, name, groups, user, acl);
+	if (groups & GROUP_MESSAGE)
+		return finish_with_content(n, name,
+		                           text.len > b[CLEAN].len ? text.len : b[CLEAN].len, rec);
 	return finish(n, NATIVE_OK, rec);
 }
 

@@ -35,4 +35,19 @@ enum {
  * time and lost are untouched. */
 int native_convert(struct native *n, const char *json, size_t len, struct record *rec_r);
 
+/* Appends the text of a message as a JSON string of at most `room` bytes, for the parameter
+ * messageContent; false when there is none, what was appended is then of no use. mailbox: the
+ * server's unique id of it. */
+typedef bool native_content_fn(void *ctx, struct str mailbox, uint32_t uid, size_t room,
+                               struct buf *json);
+
+/* From now on asks fn (NULL: nobody) for the text of each MessageNew and MessageAppend that names
+ * its mailbox and one message. Without memory for the text the event goes without it. Events in
+ * the form of the server never have it. */
+void native_content(struct native *n, native_content_fn *fn, void *ctx);
+
+/* Gives back the memory that an unusually large event took. What native_convert() lent is then
+ * gone. */
+void native_trim(struct native *n);
+
 #endif

@@ -16,6 +16,9 @@ const struct conf_option mboxevent_options[] = {
      "the server wrote it."},
     {"mboxevent_modseq", CONF_SWITCH, "no", 0, 0, NULL, NULL,
      "Whether MailboxModseq events, one for every change of any mailbox, are kept."},
+    {"mboxevent_max_content", CONF_SIZE, "1M", KB, 16 * KB *KB, NULL, "bytes",
+     "The most bytes of a message that go into messageContent, also where event_content_size is "
+     "0 or larger."},
     {"mboxevent_sync", CONF_DURATION, "200ms", 10 * MS, HOUR, "always", "ms",
      "How often the journal is forced to disk while notifyd runs. With the word always each "
      "mail process does so for each event before it goes on."},

@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #define XXH_INLINE_ALL
@@ -148,8 +149,9 @@ int segment_create(int dirfd, const struct segment *seg, bool sync)
 
 	char name[SEGMENT_NAME + 1], tmp[64];
 	segment_name(name, seg->base);
-	snprintf(tmp, sizeof tmp, ".%.16s.%ld", name, (long)getpid());
-	unlinkat(dirfd, tmp, 0); /* left by a killed process of our pid */
+	/* The thread's id: each may have a journal of its own. */
+	snprintf(tmp, sizeof tmp, ".%.16s.%ld", name, (long)syscall(SYS_gettid));
+	unlinkat(dirfd, tmp, 0); /* left by a killed one of our id */
 	int fd = openat(dirfd, tmp, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
 	if (fd < 0)
 		return -1;

@@ -28,6 +28,7 @@ int ctl_status(struct ctl *ctl, int argc, char **argv);
 int ctl_subscriptions(struct ctl *ctl, int argc, char **argv);
 int ctl_send(struct ctl *ctl, int argc, char **argv);
 int ctl_check(struct ctl *ctl, int argc, char **argv);
+int ctl_validate(struct ctl *ctl, int argc, char **argv);
 
 /* "notifyctl: ..." on stderr; returns code. */
 int ctl_fail(int code, const char *fmt, ...) __attribute__((format(printf, 2, 3)));

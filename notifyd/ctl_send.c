@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-#include "appender.h"
 #include "ctl.h"
 
+#include "../lib/journalconf.h"
 #include "../lib/native.h"
 
 #include <errno.h>
@@ -101,7 +101,7 @@ static int send_all(struct send *s, struct ctl *ctl, const char *path)
 		return ctl_fail(EX_NOINPUT, "%s: %s", path, strerror(errno));
 	s->name = input ? "standard input" : path;
 	s->native = native_new(ctl->conf, NULL);
-	if (!s->native || appender_open(ctl->conf, &s->journal, &why) < 0)
+	if (!s->native || journal_open_conf(ctl->conf, NULL, &s->journal, &why) < 0)
 		ctl_fail(code, "%s", why);
 	else
 		code = send_file(s, f);

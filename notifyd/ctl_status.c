@@ -112,6 +112,8 @@ static json_t *sink_object(const struct ctl *ctl, const char *name, const struct
 	json_int_t subs = 0;
 	if (!type && !strcmp(name, DEFAULT_SINK))
 		type = "unix";
+	if (!strcmp(name, "reset")) /* notifyd's own */
+		type = name;
 	json_object_set_new(o, "name", json_string(name));
 	json_object_set_new(o, "type", type ? json_string(type) : json_null());
 	json_object_set_new(o, "lag", json_null());
@@ -137,6 +139,8 @@ static json_t *sinks_array(const struct ctl *ctl, const struct backlog *list, si
 	     w = strtok_r(NULL, " \t", &save))
 		if (strlen(w) <= NAME_SIZE && !strchr(w, '/'))
 			json_array_append_new(array, sink_object(ctl, w, list, n, running));
+	if (conf_num(&ctl->notifyd, "notifyd_mailbox_reset"))
+		json_array_append_new(array, sink_object(ctl, "reset", list, n, running));
 	free(copy);
 	return array;
 }

@@ -26,6 +26,13 @@ const char *const sink_drivers_off[] = {
     NULL,
 };
 
+#ifdef HAVE_SQLITE
+extern const struct sink_driver sink_reset;
+const struct sink_driver *const sink_driver_reset = &sink_reset;
+#else
+const struct sink_driver *const sink_driver_reset = NULL;
+#endif
+
 const struct conf_option sink_options[] = {
     {"type", CONF_STRING, NULL, 0, 0, NULL, NULL, "The driver. Every sink must have one."},
     {"groups", CONF_LIST, NULL, 0, 0, NULL, NULL,
@@ -45,6 +52,10 @@ const struct conf_option sink_options[] = {
     {"from", CONF_STRING, "newest", 0, 0, NULL, NULL,
      "Where a sink that has no position yet starts: newest, oldest, a time such as "
      "2024-05-31T14:30:00+02:00, or how long ago, such as 2h."},
+    {"headers", CONF_SWITCH, "no", 0, 0, NULL, NULL,
+     "Whether events that carry the text of messages (messageContent, which event_extra_params "
+     "must "
+     "name) get their decoded headers too, as messageHeaders."},
     {NULL, CONF_STRING, NULL, 0, 0, NULL, NULL, NULL},
 };
 

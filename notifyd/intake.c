@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "intake.h"
 
-#include "appender.h"
 #include "ingest.h"
 #include "repeated.h"
 #include "settings.h"
 
+#include "../lib/journalconf.h"
 #include "../lib/native.h"
 
 #include <errno.h>
@@ -88,7 +88,7 @@ struct intake *intake_new(const struct conf *conf, char **why_r)
 	if (set_forward(in, conf, conf_str(&scope, "notifyd_forward"), why_r) < 0)
 		goto fail;
 	in->native = native_new(conf, NULL);
-	if (!in->native || appender_open(conf, &in->journal, &why) < 0) {
+	if (!in->native || journal_open_conf(conf, NULL, &in->journal, &why) < 0) {
 		*why_r = copy(why);
 		goto fail;
 	}

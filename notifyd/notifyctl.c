@@ -44,6 +44,12 @@ static const struct ctl_command commands[] = {
      "Checks the configuration as notifyd -t does, the journal's directory, and what of\n"
      "Cyrus's own settings the events depend on.\n",
      ctl_check, false},
+    {"validate", "[--loose] [--verbose] FILE|-",
+     "Checks events, one JSON object a line, against the documented form that\n"
+     "mboxevent-events(7) describes.\n"
+     "  -l, --loose         take keys in any order, white space, and characters not in ASCII\n"
+     "  -v, --verbose       say how many were checked\n",
+     ctl_validate, false},
 };
 
 #define N_COMMANDS (sizeof commands / sizeof commands[0])

@@ -2,6 +2,7 @@
 #include "settings.h"
 
 #include "../lib/nearest.h"
+#include "headers.h"
 #include "when.h"
 
 #include <stdarg.h>
@@ -13,6 +14,7 @@
 #define FAMILY        "notifyd_"
 #define SINK_NAME_MAX 32 /* of a sink: it is part of file names */
 #define SINKS_MAX     64
+#define RESET         "reset" /* the name of notifyd's own sink */
 
 /* What a sink borrows. */
 struct settings_place {
@@ -33,6 +35,9 @@ const struct conf_option notifyd_options[] = {
     {"notifyd_stall", CONF_DURATION, "60s", 10000, 3600000, NULL, "s",
      "A sink's worker that has been silent for so long is killed and started again; nothing is "
      "lost."},
+    {"notifyd_mailbox_reset", CONF_SWITCH, "no", 0, 0, NULL, NULL,
+     "Whether notifyd remembers the UIDVALIDITY of each mailbox, in a database in the journal's "
+     "directory, and tells with an event MailboxReset that it changed."},
     {NULL, CONF_STRING, NULL, 0, 0, NULL, NULL, NULL},
 };
 
@@ -104,7 +109,7 @@ static size_t next_word(const char **s)
  * the stock notifyd as a service. */
 static bool reserved(const char *name)
 {
-	static const char *const words[] = {"mboxevent", "mailbox", "notifyd"};
+	static const char *const words[] = {"mboxevent", "mailbox", "notifyd", RESET};
 	char prefix[sizeof(FAMILY) + SINK_NAME_MAX + 1];
 
 	for (size_t i = 0; i < sizeof(words) / sizeof(*words); i++)
@@ -324,6 +329,20 @@ static void check_from(struct loading *l, const struct sink *sink)
 	fail(l, key, "'%.60s': must be " WHEN_ALLOWED, from);
 }
 
+static void check_headers(struct loading *l, const struct sink *sink)
+{
+	const char *mode = conf_get(l->s->conf, NULL, "event_content_inclusion_mode");
+	char key[sizeof(FAMILY) + SINK_NAME_MAX + sizeof("_headers")];
+
+	if (!conf_num(&sink->conf, "headers"))
+		return;
+	snprintf(key, sizeof(key), "%sheaders", sink->conf.prefix);
+	if (!headers_built)
+		fail(l, key, "this notifyd was built without GMime");
+	else if (mode && !strcmp(mode, "body"))
+		fail(l, key, "there are no headers in event_content_inclusion_mode: body");
+}
+
 static void check_sink(struct loading *l, struct sink *sink, struct settings_place *place)
 {
 	int errors = l->errors;
@@ -338,6 +357,7 @@ static void check_sink(struct loading *l, struct sink *sink, struct settings_pla
 	l->skip_unless = NULL;
 	check_filter(l, sink);
 	check_from(l, sink);
+	check_headers(l, sink);
 	if (errors != l->errors || !sink->driver->check || !sink->driver->check(sink))
 		return;
 	snprintf(key, sizeof(key), FAMILY "%s_type", sink->name);
@@ -353,6 +373,25 @@ static void check_forward(struct loading *l)
 	if (forward && ours && !strcmp(forward, ours))
 		fail(l, FAMILY "forward", "'%.200s' is notifysocket, where notifyd itself listens",
 		     forward);
+}
+
+/* A sink like others, but for its name, which no option can have in front: its prefix is that of
+ * none. */
+static void add_reset(struct loading *l)
+{
+	struct sink *sink = &l->s->sinks[l->s->n_sinks];
+	struct settings_place *place = &l->s->places[l->s->n_sinks];
+
+	if (!conf_num(&l->s->notifyd, FAMILY "mailbox_reset"))
+		return;
+	if (!sink_driver_reset) {
+		fail(l, FAMILY "mailbox_reset", "this notifyd was built without SQLite");
+		return;
+	}
+	add_sink(l, RESET, strlen(RESET));
+	snprintf(place->prefix, sizeof(place->prefix), FAMILY "mailbox_reset_");
+	place->tables[1] = sink_driver_reset->options;
+	sink->driver = sink_driver_reset;
 }
 
 static void check_sizes(struct loading *l)
@@ -374,6 +413,7 @@ static void check_all(struct loading *l)
 	for (size_t i = 0; i < s->n_sinks; i++)
 		check_sink(l, &s->sinks[i], &s->places[i]);
 	check_strays(l);
+	add_reset(l);
 }
 
 int settings_load(struct settings **s_r, const char *path,
@@ -385,8 +425,8 @@ int settings_load(struct settings **s_r, const char *path,
 
 	*s_r = NULL;
 	if (s) {
-		s->sinks = calloc(SINKS_MAX, sizeof(*s->sinks));
-		s->places = calloc(SINKS_MAX, sizeof(*s->places));
+		s->sinks = calloc(SINKS_MAX + 1, sizeof(*s->sinks));
+		s->places = calloc(SINKS_MAX + 1, sizeof(*s->places));
 	}
 	if (!s || !s->sinks || !s->places) {
 		pass_error(&l, "memory is short");

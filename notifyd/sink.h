@@ -77,8 +77,10 @@ int sink_why(struct sink *sink, int code, const char *fmt, ...)
 const struct sink_driver *sink_driver(const char *name);
 extern const struct sink_driver *const sink_drivers[]; /* NULL ends */
 extern const char *const sink_drivers_off[]; /* known, but left out of this build; NULL ends */
+/* notifyd's own, for notifyd_mailbox_reset; NULL: left out of this build. */
+extern const struct sink_driver *const sink_driver_reset;
 
-/* Options every sink has: type, groups, events, users, owners, mailboxes, from. */
+/* Options every sink has: type, groups, events, users, owners, mailboxes, from, headers. */
 extern const struct conf_option sink_options[];
 
 #endif

@@ -7,6 +7,7 @@
 #include "../lib/reader.h"
 #include "dead.h"
 #include "filter.h"
+#include "headers.h"
 #include "link.h"
 #include "log.h"
 #include "settings.h"
@@ -44,6 +45,7 @@ struct worker {
 	struct reader *reader;
 	struct cursor *cursor;
 	struct filter *filter;
+	struct headers *headers; /* NULL: the sink does not want them */
 	struct status *status;
 	struct record rec; /* read and wanted, but not taken by the driver yet */
 	bool pending;
@@ -232,7 +234,7 @@ static int feed(struct worker *w, bool *full_r)
 				return r;
 			continue;
 		}
-		r = w->sink->driver->send(w->sink, &w->rec);
+		r = w->sink->driver->send(w->sink, headers_add(w->headers, &w->rec));
 		if (r == SINK_FULL) {
 			*full_r = true;
 			return n;
@@ -403,6 +405,8 @@ static int run(struct worker *w, int journalfd)
 		free(why);
 		return EX_TEMPFAIL;
 	}
+	if (conf_num(&sink->conf, "headers"))
+		w->headers = headers_new();
 	w->base = cursor_get(w->cursor)->delivered;
 	w->poison = UINT64_MAX;
 	w->status = status_open(sink->journal, sink->name);
@@ -412,6 +416,7 @@ static int run(struct worker *w, int journalfd)
 	cursor_close(&w->cursor);
 	reader_close(&w->reader);
 	filter_free(&w->filter);
+	headers_free(&w->headers);
 	return EX_OK;
 }
 

@@ -2,25 +2,38 @@
 #include "hook.h"
 
 #include "../lib/conf.h"
-#include "../lib/journal.h"
+#include "../lib/journalconf.h"
 #include "../lib/native.h"
+#include "content.h"
 
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { WARN_CONF, WARN_OPTION, WARN_LOST, WARN_NATIVE };
+enum { WARN_CONF, WARN_OPTION, WARN_LOST, WARN_NATIVE, WARN_CONTENT };
 
 static struct {
 	enum { UNTRIED, READY, FAILED } state;
 	struct native *native;
 	struct journal *journal;
+	struct content *content; /* NULL: events go without messageContent */
 } hook;
 
 static void option_error(void *ctx, const char *error)
 {
 	(void)ctx;
 	hook_warn(WARN_OPTION, "%s; the default is used (see notifyd -t)", error);
+}
+
+static bool content_for(void *ctx, struct str mailbox, uint32_t uid, size_t room, struct buf *json)
+{
+	const char *why;
+	if (content_text(ctx, mailbox, uid, room, json, &why))
+		return true;
+	if (why)
+		hook_warn(WARN_CONTENT, "an event goes without its messageContent: %s (UID %u)",
+		          why, (unsigned)uid);
+	return false;
 }
 
 static bool configure(const char *conf_path, const char *service)
@@ -39,29 +52,41 @@ static bool configure(const char *conf_path, const char *service)
 	    .conf = conf, .service = service, .prefix = "", .tables = tables};
 	conf_check(&scope, "mboxevent_", NULL, option_error, NULL);
 
-	int64_t max_size = conf_num(&scope, "mboxevent_max_size");
-	struct journal_options opt = {
-	    .segment_size = (uint64_t)conf_num(&scope, "mboxevent_segment_size"),
-	    .max_size = max_size > 0 ? (uint64_t)max_size : 0,
-	    .min_free = (unsigned)conf_num(&scope, "mboxevent_min_free"),
-	    .sync = conf_num(&scope, "mboxevent_sync") < 0, /* always */
-	};
 	hook.native = native_new(conf, service);
-	bool ok = hook.native && journal_open(&hook.journal, conf_str(&scope, "mboxevent_journal"),
-	                                      &opt, &journal_why) == 0;
+	bool ok = hook.native && journal_open_conf(conf, service, &hook.journal, &journal_why) == 0;
 	if (!ok)
 		hook_warn(WARN_CONF, "not active, events go the server's own way: %s", journal_why);
+	if (ok && conf_num(&scope, "mboxevent_format") == FORMAT_DOCUMENTED)
+		hook.content = content_new(conf, service);
+	if (hook.content)
+		native_content(hook.native, content_for, hook.content);
 	conf_free(&conf);
 	return ok;
 }
 
-bool hook_event(const char *conf_path, const char *service, const char *json)
+static bool ready(const char *conf_path, const char *service)
 {
 	int before = errno;
 	if (hook.state == UNTRIED)
 		hook.state = configure(conf_path, service) ? READY : FAILED;
 	errno = before;
-	if (hook.state == FAILED)
+	return hook.state == READY;
+}
+
+bool hook_wants_messages(const char *conf_path, const char *service)
+{
+	return ready(conf_path, service) && hook.content;
+}
+
+void hook_message(const struct content_message *m)
+{
+	content_note(hook.content, m);
+}
+
+bool hook_event(const char *conf_path, const char *service, const char *json)
+{
+	int before = errno;
+	if (!ready(conf_path, service))
 		return false;
 
 	struct record rec = {0};
@@ -83,6 +108,7 @@ bool hook_event(const char *conf_path, const char *service, const char *json)
 		if (journal_append(hook.journal, &rec, NULL, &why) < 0)
 			hook_warn(WARN_LOST, "an event is lost: %s", why);
 	}
+	native_trim(hook.native);
 	errno = before;
 	return true;
 }

@@ -126,6 +126,12 @@ def convert(event, options):
         if name in MAILBOX_EVENTS:
             out["mailboxID"] = out["uri"]
 
+    uid = re.search(r"/;UID=([1-9]\d*)\Z", out["uri"]) if "uri" in out else None
+    if name in ("MessageNew", "MessageAppend") and uid and isinstance(out.get("messageContent"), str):
+        out["messageContent"] = {uid.group(1): out["messageContent"]}
+        if name == "MessageNew":
+            out.setdefault("uidset", uid.group(1))
+
     if isinstance(out.get("flagNames"), str):
         out["flagNames"] = " ".join(SYSTEM_FLAGS.get(f.lower(), f)
                                     for f in out["flagNames"].split(" "))
@@ -139,7 +145,7 @@ def convert(event, options):
     if name in QUOTA_EVENTS:
         out.setdefault("diskQuota", -1)
         out.setdefault("maxMessages", -1)
-    return json.dumps(out, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+    return json.dumps(dict(sorted(out.items())), separators=(",", ":"), ensure_ascii=True)
 
 
 def main():

@@ -33,6 +33,9 @@ class Cyrus:
         self.imapd_conf = box.at("imapd.conf")
         self.journal = box.folder("journal", mode=0o700)
         self.master = None
+        self.accounts = [("cyrus", "imap.example.org"), ("john", "example.org"),
+                         ("jane", "example.org")]
+        self.inboxes = ["user/john@example.org", "user/jane@example.org"]
         self.hook = None
         if hook:
             # The build folder may be closed to the mail user.
@@ -90,8 +93,7 @@ class Cyrus:
     def start(self):
         box, at = self.box, self.box.at
         if not os.path.exists(at("cyrus", "sasldb2")):
-            for user, realm in (("cyrus", "imap.example.org"), ("john", "example.org"),
-                                ("jane", "example.org")):
+            for user, realm in self.accounts:
                 box.run(["/usr/sbin/saslpasswd2", "-p", "-c", "-f", at("cyrus", "sasldb2"),
                          "-u", realm, user], input=PASSWORD)
             box.own(at("cyrus", "sasldb2"))
@@ -111,9 +113,9 @@ class Cyrus:
         self.master = box.start("cyrus", [MASTER, "-C", self.imapd_conf, "-M", at("cyrus.conf"),
                                           "-p", at("cyrus", "master.pid"), "-D"], env=env)
         admin = wait_for("Cyrus answers IMAP on port %d" % self.imap_port, self._up)
-        for user in ("john", "jane"):
-            if admin.list('""', "user/%s@example.org" % user)[1] == [None]:
-                ok(admin.create("user/%s@example.org" % user))
+        for inbox in self.inboxes:
+            if admin.list('""', inbox)[1] == [None]:
+                ok(admin.create(inbox))
         admin.logout()
 
     def _up(self):

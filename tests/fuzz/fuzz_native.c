@@ -21,11 +21,16 @@ const char *conf_get(const struct conf *c, const char *service, const char *key)
 		return c->bits & 1 ? "userid" : "off";
 	if (strcmp(key, "defaultdomain") == 0)
 		return c->bits & 2 ? "example.org" : NULL;
-	if (strcmp(key, "mboxevent_modseq") == 0)
-		return c->bits & 4 ? "yes" : NULL;
-	if (strcmp(key, "mboxevent_format") == 0)
-		return c->bits & 8 ? "native" : NULL;
 	return NULL;
+}
+
+const struct conf_option mboxevent_options[] = {{.name = NULL}};
+
+int64_t conf_num(const struct conf_scope *s, const char *name)
+{
+	if (strcmp(name, "mboxevent_modseq") == 0)
+		return !!(s->conf->bits & 4);
+	return s->conf->bits & 8 ? FORMAT_NATIVE : FORMAT_DOCUMENTED;
 }
 
 static void check(const struct record *rec, unsigned bits)

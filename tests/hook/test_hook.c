@@ -1,56 +1,10 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* The hook as a mail process meets it: preloaded before a library that stands where
- * Cyrus's stands. Each test runs in a process of its own, as the hook reads its configuration once.
- * $HOOK names the shared object. */
-#include "../unit/journal_fixture.h"
-#include "stock.h"
+#include "preloaded.h"
 
 #include "../../lib/lost.h"
 
-#include <errno.h>
-#include <sys/stat.h>
-#include <sys/wait.h>
-
 static const char login[] =
     "{\"event\":\"Login\",\"user\":\"john\",\"uri\":\"imap://imap.example.org\",\"pid\":1}";
-
-static char conf_path[96];
-
-static void configure(const char *more)
-{
-	snprintf(conf_path, sizeof conf_path, "%s/imapd.conf", fixture_dir);
-	FILE *f = fopen(conf_path, "w");
-	assert_non_null(f);
-	fprintf(f,
-	        "configdirectory: /tmp\nmboxevent_journal: %s\nmboxevent_segment_size: 64K\n"
-	        "mboxevent_min_free: 0\n%s",
-	        fixture_dir, more);
-	fclose(f);
-	config_filename = conf_path;
-	config_ident = "imap";
-}
-
-static void event(const char *json)
-{
-	notify("mboxevent", "EVENT", NULL, NULL, NULL, 0, NULL, json, NULL);
-}
-
-/* A test that runs in a child: assertions that fail there end it with another code. */
-#define IN_CHILD(name)                                                                             \
-	static void name##_child(void);                                                            \
-	static void name(void **state)                                                             \
-	{                                                                                          \
-		(void)state;                                                                       \
-		pid_t pid = fork();                                                                \
-		if (pid == 0) {                                                                    \
-			name##_child();                                                            \
-			_exit(0);                                                                  \
-		}                                                                                  \
-		int status;                                                                        \
-		assert_int_equal(waitpid(pid, &status, 0), pid);                                   \
-		assert_int_equal(status, 0);                                                       \
-	}                                                                                          \
-	static void name##_child(void)
 
 /* The only record's JSON. */
 static void expect_json(const char *json, unsigned flags)
@@ -276,15 +230,8 @@ static void test_assertions(void **state)
 
 int main(void)
 {
-	const char *hook = getenv("HOOK"), *preload = getenv("LD_PRELOAD");
-	if (hook && !(preload && strstr(preload, hook))) {
-		setenv("LD_PRELOAD", hook, 1);
-		execl("/proc/self/exe", "test_hook", NULL);
-	}
-	if (!hook) {
-		fprintf(stderr, "test_hook: HOOK must name the hook's shared object\n");
+	if (preload("test_hook") < 0)
 		return 1;
-	}
 #define T(f) cmocka_unit_test_setup_teardown(f, fixture_setup, fixture_teardown)
 	const struct CMUnitTest tests[] = {
 	    T(test_to_the_journal),     T(test_other_classes),        T(test_no_configuration),

@@ -2,6 +2,7 @@
 #include "ref_native.h"
 #include "../../lib/catalog.h"
 
+#include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 
@@ -63,6 +64,26 @@ static bool several(struct str set)
 	return false;
 }
 
+/* The server's bare text becomes an object of it under its UID, the end of the URL. */
+static void set_content(json_t *out, struct str name)
+{
+	const struct str uri = text(out, "uri");
+	bool new = strcmp(name.s, "MessageNew") == 0;
+	json_t *content = json_object_get(out, "messageContent");
+	struct mailurl u;
+	if ((!new &&strcmp(name.s, "MessageAppend") != 0) || !json_is_string(content) ||
+	    mailurl_parse(uri, &u) < 0 || !u.tail.len || strlen(uri.s) != uri.len)
+		return;
+	const char *uid = strstr(u.tail.s, "/;UID=");
+	uid = uid ? uid + strlen("/;UID=") : "";
+	if (*uid < '1' || *uid > '9' || uid[strspn(uid, "0123456789")] || strlen(uid) > 10 ||
+	    strtoull(uid, NULL, 10) > UINT32_MAX)
+		return;
+	json_object_set_new(out, "messageContent", json_pack("{sO}", uid, content));
+	if (new && !json_object_get(out, "uidset"))
+		json_object_set_new(out, "uidset", json_string(uid));
+}
+
 json_t *ref_native(const struct mailurl_names *names, const json_t *event)
 {
 	struct str name = text(event, "event"), user = text(event, "user");
@@ -90,6 +111,7 @@ json_t *ref_native(const struct mailurl_names *names, const json_t *event)
 		if (mailbox)
 			json_object_set(out, "mailboxID", json_object_get(out, "uri"));
 	}
+	set_content(out, name);
 	if (json_is_string(json_object_get(out, "flagNames")))
 		json_object_set_new(out, "flagNames", flags(text(event, "flagNames")));
 	if (several(text(event, "uidset")))

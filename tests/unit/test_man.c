@@ -6,6 +6,7 @@
  * usage: test_man                  the test (TAP or cmocka's own words)
  *        test_man --update FILE    writes those sections anew: man/update */
 #include "../../notifyd/settings.h"
+#include "kept.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -16,50 +17,13 @@
 
 #include <cmocka.h>
 
-#define BEGIN "\n.\\\" BEGIN "
-#define END   ".\\\" END\n"
-#define WIDTH 76
+#define PAGE "man/mboxevent.conf.5"
 
 static const char *const kinds[] = {
     [CONF_STRING] = "text", [CONF_PATH] = "path",         [CONF_SWITCH] = "switch",
     [CONF_INT] = "number",  [CONF_DURATION] = "duration", [CONF_SIZE] = "size",
     [CONF_MODE] = "mode",   [CONF_ENUM] = "word",         [CONF_LIST] = "words",
 };
-
-/* As mdoc text: a sentence begins a line, lines are short, nothing in it is a macro. */
-static void add_text(struct buf *out, const char *s)
-{
-	size_t column = 0;
-
-	while (*s) {
-		size_t len = strcspn(s, " ");
-		bool full = len && s[len - 1] == '.' && s[len] == ' ' && s[len + 1] >= 'A' &&
-		            s[len + 1] <= 'Z';
-
-		if (column && column + 1 + len > WIDTH) {
-			buf_addc(out, '\n');
-			column = 0;
-		} else if (column) {
-			buf_addc(out, ' ');
-		}
-		if (!column && (*s == '.' || *s == '\''))
-			buf_adds(out, "\\&");
-		for (size_t i = 0; i < len; i++)
-			if (s[i] == '\\')
-				buf_adds(out, "\\e");
-			else
-				buf_addc(out, s[i]);
-		column += len + 1;
-		if (full) {
-			buf_addc(out, '\n');
-			column = 0;
-		}
-		s += len;
-		s += strspn(s, " ");
-	}
-	if (column)
-		buf_addc(out, '\n');
-}
 
 /* What the checker would say is allowed; nothing for a text. */
 static void add_allowed(struct buf *out, const struct conf_option *row)
@@ -78,7 +42,7 @@ static void add_allowed(struct buf *out, const struct conf_option *row)
 	else if (row->unit)
 		buf_addf(&text, "; a number alone counts in %s", row->unit);
 	buf_addc(&text, '.');
-	add_text(out, buf_cstr(&text));
+	kept_text(out, buf_cstr(&text));
 	buf_free(&text);
 	buf_free(&allowed);
 }
@@ -103,7 +67,7 @@ static void add_rows(struct buf *out, const char *prefix, const struct conf_opti
 			         kinds[row->type]);
 		else
 			buf_addf(out, ".It Ic %s : Ar %s\n", row->name, kinds[row->type]);
-		add_text(out, row->help);
+		kept_text(out, row->help);
 		add_allowed(out, row);
 		if (row->def) {
 			buf_adds(out, "The default is\n.Ql ");
@@ -133,117 +97,31 @@ static bool make_section(const char *table, struct buf *out)
 	return true;
 }
 
-static bool slurp(const char *path, struct buf *b)
-{
-	char block[4096];
-	FILE *f = fopen(path, "r");
-	size_t n;
-
-	if (!f)
-		return false;
-	while ((n = fread(block, 1, sizeof(block), f)))
-		buf_add(b, block, n);
-	fclose(f);
-	return true;
-}
-
-/* The page with its sections made anew. */
-static void renew(const char *page, struct buf *out)
-{
-	const char *begin, *end;
-
-	while ((begin = strstr(page, BEGIN))) {
-		const char *name = begin + strlen(BEGIN), *rows = strchr(name, '\n');
-		char table[64];
-
-		end = rows ? strstr(rows, END) : NULL;
-		if (!end)
-			break;
-		rows++;
-		snprintf(table, sizeof(table), "%.*s", (int)(rows - 1 - name), name);
-		buf_add(out, page, (size_t)(rows - page));
-		if (!make_section(table, out))
-			buf_add(out, rows, (size_t)(end - rows));
-		page = end;
-	}
-	buf_adds(out, page);
-}
-
-static bool has_section(const char *page, const char *table)
-{
-	char line[128];
-
-	snprintf(line, sizeof(line), BEGIN "%s\n", table);
-	return strstr(page, line);
-}
-
-static char path[4096];
-
-/* Names the first line that differs. */
 static void page_is_current(void **state)
 {
-	struct buf page = BUF_INIT, made = BUF_INIT;
-	const char *a, *b;
-	int line = 1;
-
 	(void)state;
-	if (!slurp(path, &page))
-		fail_msg("can't read %s", path);
-	renew(buf_cstr(&page), &made);
-	a = buf_cstr(&page);
-	b = buf_cstr(&made);
-	for (; *a && *a == *b; a++, b++)
-		line += *a == '\n';
-	if (*a != *b)
-		fail_msg("%s:%d: the rows of the options say otherwise; run man/update", path,
-		         line);
-	buf_free(&page);
-	buf_free(&made);
+	kept_compare(kept_path(PAGE), false, make_section);
 }
 
 static void all_have_sections(void **state)
 {
 	static const char *const tables[] = {"mboxevent", "notifyd", "sinks"};
+	const char *path = kept_path(PAGE);
 	struct buf page = BUF_INIT;
 
 	(void)state;
-	if (!slurp(path, &page))
+	if (!kept_slurp(path, &page))
 		fail_msg("can't read %s", path);
 	for (size_t i = 0; i < sizeof(tables) / sizeof(*tables); i++)
-		if (!has_section(buf_cstr(&page), tables[i]))
+		if (!kept_has(buf_cstr(&page), tables[i]))
 			fail_msg("%s has no section for %s", path, tables[i]);
 	for (const struct sink_driver *const *d = sink_drivers; *d; d++)
-		if ((*d)->options->name && !has_section(buf_cstr(&page), (*d)->name))
+		if ((*d)->options->name && !kept_has(buf_cstr(&page), (*d)->name))
 			fail_msg("%s has no section for the driver %s", path, (*d)->name);
 	for (const char *const *off = sink_drivers_off; *off; off++)
-		if (!has_section(buf_cstr(&page), *off))
+		if (!kept_has(buf_cstr(&page), *off))
 			fail_msg("%s has no section for the driver %s", path, *off);
 	buf_free(&page);
-}
-
-static int update(const char *file)
-{
-	struct buf page = BUF_INIT, made = BUF_INIT;
-	FILE *f;
-	int r = 1;
-
-	if (!slurp(file, &page)) {
-		perror(file);
-		return 1;
-	}
-	renew(buf_cstr(&page), &made);
-	f = fopen(file, "w");
-	if (!f || fwrite(made.s, 1, made.len, f) != made.len)
-		perror(file);
-	else
-		r = 0;
-	if (f && fclose(f)) {
-		perror(file);
-		r = 1;
-	}
-	buf_free(&page);
-	buf_free(&made);
-	return r;
 }
 
 int main(int argc, char **argv)
@@ -252,10 +130,8 @@ int main(int argc, char **argv)
 	    cmocka_unit_test(all_have_sections),
 	    cmocka_unit_test(page_is_current),
 	};
-	const char *top = getenv("srcdir");
 
 	if (argc == 3 && !strcmp(argv[1], "--update"))
-		return update(argv[2]);
-	snprintf(path, sizeof(path), "%s/man/mboxevent.conf.5", top ? top : ".");
+		return kept_update(argv[2], false, make_section);
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -99,6 +99,24 @@ static void test_samples(void **state)
 	assert_null(n);
 }
 
+/* Of other versions, made from their sources: see tests/data/README. */
+static void test_versions(void **state)
+{
+	(void)state;
+	struct native *n = native(USERID);
+	char *in[SAMPLES], *out[SAMPLES];
+	size_t count = lines("cyrus-versions-native.jsonl", in);
+	assert_int_equal(count, 11);
+	assert_int_equal(lines("cyrus-versions-documented.jsonl", out), count);
+	for (size_t i = 0; i < count; i++) {
+		assert_converts(n, in[i], out[i]);
+		assert_converts(n, out[i], out[i]);
+	}
+	free_lines(in, count);
+	free_lines(out, count);
+	native_free(&n);
+}
+
 static void test_documented(void **state)
 {
 	(void)state;
@@ -194,6 +212,104 @@ static void test_rules(void **state)
 		assert_converts(n, cases[i].in, cases[i].out);
 		assert_converts(n, cases[i].out, cases[i].out);
 	}
+	native_free(&n);
+}
+
+struct asked {
+	char mailbox[64];
+	uint32_t uid;
+	unsigned calls;
+	bool refuse;
+};
+
+static bool answer(void *ctx, struct str mailbox, uint32_t uid, size_t room, struct buf *json)
+{
+	struct asked *a = ctx;
+	a->calls++;
+	a->uid = uid;
+	snprintf(a->mailbox, sizeof a->mailbox, "%.*s", (int)mailbox.len, mailbox.s);
+	assert_in_range(room, RECORD_MAX - (1 << 20), RECORD_MAX - 65536);
+	buf_adds(json, "\"half");
+	if (a->refuse)
+		return false;
+	buf_adds(json, " done\"");
+	return true;
+}
+
+#define MESSAGE    "imap://imap.example.org/user/john%40example.org;UIDVALIDITY=5/;UID="
+#define DOCMESSAGE "imap://john@example.org@imap.example.org/INBOX;UIDVALIDITY=5/;UID="
+
+static void test_content(void **state)
+{
+	(void)state;
+	static const struct {
+		const char *in, *out;
+		unsigned calls;
+	} cases[] = {
+	    {"{\"event\":\"MessageNew\",\"mailboxID\":\"u1\",\"uri\":\"" MESSAGE "6\"}",
+	     "{\"event\":\"MessageNew\",\"mailboxUniqueId\":\"u1\",\"messageContent\":{\"6\":"
+	     "\"half done\"},\"uidset\":\"6\",\"uri\":\"" DOCMESSAGE "6\"}",
+	     1},
+	    {"{\"event\":\"MessageAppend\",\"mailboxID\":\"u1\",\"uri\":\"" MESSAGE "4294967295\"}",
+	     "{\"event\":\"MessageAppend\",\"mailboxUniqueId\":\"u1\",\"messageContent\":{"
+	     "\"4294967295\":\"half done\"},\"uri\":\"" DOCMESSAGE "4294967295\"}",
+	     1},
+	    /* the unique id, not the JMAP id */
+	    {"{\"event\":\"MessageAppend\",\"mailboxID\":\"P1\",\"mailboxUniqueId\":\"u1\",\"uri\":"
+	     "\"" MESSAGE "6\"}",
+	     "{\"event\":\"MessageAppend\",\"mailboxUniqueId\":\"u1\",\"messageContent\":{\"6\":"
+	     "\"half done\"},\"uri\":\"" DOCMESSAGE "6\",\"vnd.mboxevent.jmapId\":\"P1\"}",
+	     1},
+	    /* what the server wrote itself gives way */
+	    {"{\"event\":\"MessageAppend\",\"mailboxID\":\"u1\",\"uri\":\"" MESSAGE
+	     "6\",\"messageContent\":\"x\"}",
+	     "{\"event\":\"MessageAppend\",\"mailboxUniqueId\":\"u1\",\"messageContent\":{\"6\":"
+	     "\"half done\"},\"uri\":\"" DOCMESSAGE "6\"}",
+	     1},
+	    /* no message, no mailbox, another event */
+	    {"{\"event\":\"MessageNew\",\"mailboxID\":\"u1\",\"uri\":\"" MESSAGE "0\"}",
+	     "{\"event\":\"MessageNew\",\"mailboxUniqueId\":\"u1\",\"uri\":\"" DOCMESSAGE "0\"}",
+	     0},
+	    {"{\"event\":\"MessageNew\",\"mailboxID\":\"u1\",\"uri\":\"" MESSAGE "4294967296\"}",
+	     "{\"event\":\"MessageNew\",\"mailboxUniqueId\":\"u1\",\"uri\":\"" DOCMESSAGE
+	     "4294967296\"}",
+	     0},
+	    {"{\"event\":\"MessageNew\",\"uri\":\"" MESSAGE "6\"}",
+	     "{\"event\":\"MessageNew\",\"uri\":\"" DOCMESSAGE "6\"}", 0},
+	    {"{\"event\":\"MessageRead\",\"mailboxID\":\"u1\",\"uri\":\"" MESSAGE "6\"}",
+	     "{\"event\":\"MessageRead\",\"mailboxUniqueId\":\"u1\",\"uri\":\"" DOCMESSAGE "6\"}",
+	     0},
+	};
+	struct native *n = native(USERID);
+	struct record rec;
+	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+		struct asked a = {.calls = 0};
+		native_content(n, answer, &a);
+		assert_converts(n, cases[i].in, cases[i].out);
+		assert_int_equal(a.calls, cases[i].calls);
+		if (a.calls)
+			assert_string_equal(a.mailbox, "u1");
+	}
+	/* none to be had: as without asking, the server's own kept */
+	struct asked refuse = {.refuse = true};
+	native_content(n, answer, &refuse);
+	assert_converts(
+	    n, "{\"event\":\"MessageNew\",\"mailboxID\":\"u1\",\"uri\":\"" MESSAGE "6\"}",
+	    "{\"event\":\"MessageNew\",\"mailboxUniqueId\":\"u1\",\"uri\":\"" DOCMESSAGE "6\"}");
+	assert_converts(n,
+	                "{\"event\":\"MessageNew\",\"mailboxID\":\"u1\",\"uri\":\"" MESSAGE
+	                "6\",\"messageContent\":\"\\r\\n\"}",
+	                "{\"event\":\"MessageNew\",\"mailboxUniqueId\":\"u1\",\"messageContent\":{"
+	                "\"6\":\"\\r\\n\"},\"uidset\":\"6\",\"uri\":\"" DOCMESSAGE "6\"}");
+	assert_int_equal(refuse.calls, 2);
+	native_free(&n);
+
+	/* in the server's form nobody is asked */
+	n = native("mboxevent_format: native\n");
+	native_content(n, answer, &refuse);
+	assert_int_equal(native_convert(n, cases[0].in, strlen(cases[0].in), &rec), NATIVE_OK);
+	assert_str(rec.json, cases[0].in);
+	assert_int_equal(refuse.calls, 2);
 	native_free(&n);
 }
 
@@ -551,6 +667,7 @@ static void test_random(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+	    cmocka_unit_test(test_versions),   cmocka_unit_test(test_content),
 	    cmocka_unit_test(test_samples),    cmocka_unit_test(test_documented),
 	    cmocka_unit_test(test_rules),      cmocka_unit_test(test_facts),
 	    cmocka_unit_test(test_long_facts), cmocka_unit_test(test_modseq),

@@ -57,6 +57,18 @@ int64_t conf_num(const struct conf_scope *s, const char *name)
 	return 0;
 }
 
+static bool text(void *ctx, struct str mailbox, uint32_t uid, size_t room, struct buf *json)
+{
+	(void)ctx;
+	(void)mailbox;
+	(void)uid;
+	(void)room;
+	for (int i = 0; i < 1000; i++)
+		buf_adds(json, i ? "xx" : "\"");
+	buf_addc(json, '"');
+	return true;
+}
+
 static const char *const inputs[] = {
     "{\"event\":\"MailboxRename\",\"mailboxID\":\"u\",\"user\":\"j\\u0061ne\",\"uri\":"
     "\"imap://h/user/john/x%40example.org\",\"oldMailboxID\":\"imap://h/user/john/"
@@ -105,6 +117,46 @@ static void test_each_allocation(void **state)
 	}
 }
 
+/* Without memory for the text of a message the event goes without it, and is lost only where it
+ * would be lost in any case. */
+static void test_content(void **state)
+{
+	(void)state;
+	static const char in[] = "{\"event\":\"MessageNew\",\"mailboxID\":\"u\",\"uri\":"
+				 "\"imap://h/user/john;UIDVALIDITY=1/;UID=7\"}";
+	struct record rec;
+	struct native *n = native_new(NULL, NULL);
+	int code = native_convert(n, in, strlen(in), &rec), needed = 0, without = 0;
+	assert_int_equal(code, NATIVE_OK);
+	char expected[512];
+	size_t len = rec.json.len;
+	memcpy(expected, rec.json.s, len);
+	native_free(&n);
+	for (bool done = false; !done; needed++) {
+		left = -1;
+		n = native_new(NULL, NULL);
+		native_content(n, text, NULL);
+		left = needed;
+		code = native_convert(n, in, strlen(in), &rec);
+		done = left >= 0;
+		left = -1;
+		if (code == NATIVE_OK && rec.json.len == len) {
+			assert_memory_equal(rec.json.s, expected, len);
+			without++;
+		} else if (code == NATIVE_OK) {
+			assert_non_null(
+			    memmem(rec.json.s, rec.json.len, "\"messageContent\":{\"7\":\"xx", 25));
+			assert_non_null(memmem(rec.json.s, rec.json.len, "\"uidset\":\"7\"", 12));
+		}
+		assert_int_equal(native_convert(n, in, strlen(in), &rec), NATIVE_OK);
+		assert_true(rec.json.len > len + 1000);
+		native_trim(n);
+		native_free(&n);
+	}
+	/* the steps in which its scratch grows, and those of the output alone */
+	assert_true(without >= 4);
+}
+
 /* Once an event of each kind has passed, no call allocates. */
 static void test_warm(void **state)
 {
@@ -125,6 +177,7 @@ int main(void)
 	left = -1;
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(test_each_allocation),
+	    cmocka_unit_test(test_content),
 	    cmocka_unit_test(test_warm),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -187,7 +187,7 @@ enum feed_result feed_fill(struct server *s, struct feed *f, struct buf *out)
 			out->failed = true;
 			break;
 		}
-		add_event(s, f, &rec, out);
+		add_event(s, f, headers_add(s->headers, &rec), out);
 		s->delivered++;
 	}
 	return FEED_MORE;

@@ -5,6 +5,7 @@
 
 #include "../../../lib/buf.h"
 #include "../../filter.h"
+#include "../../headers.h"
 #include "../../sink.h"
 
 #include <sys/queue.h>
@@ -19,6 +20,7 @@ struct server {
 	int journalfd;
 	unsigned char former[16]; /* the journal this one is a copy of; zeros for none */
 	struct filter *filter;    /* the sink's own, for every client */
+	struct headers *headers;  /* NULL: not wanted */
 	size_t unacked;           /* option */
 	uint64_t stall;           /* option, milliseconds */
 

@@ -359,6 +359,8 @@ static int prepare(struct unix_sink *u, struct sink *sink)
 		free(why);
 		return -1;
 	}
+	if (conf_num(conf, "headers"))
+		s->headers = headers_new();
 	return 0;
 }
 
@@ -430,6 +432,7 @@ failed:
 done:
 	status_close(&u->status);
 	filter_free(&s->filter);
+	headers_free(&s->headers);
 	buf_free(&s->gather);
 	if (s->journalfd >= 0)
 		close(s->journalfd);

@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-#include "appender.h"
+#include "journalconf.h"
 
-int appender_open(const struct conf *conf, struct journal **j_r, const char **why_r)
+int journal_open_conf(const struct conf *conf, const char *service, struct journal **j_r,
+                      const char **why_r)
 {
 	static const struct conf_option *const tables[] = {mboxevent_options, NULL};
-	const struct conf_scope scope = {conf, NULL, "", tables};
+	const struct conf_scope scope = {conf, service, "", tables};
 	int64_t max = conf_num(&scope, "mboxevent_max_size"); /* auto: -1 */
-	struct journal_options opt = {
+	const struct journal_options opt = {
 	    .segment_size = (uint64_t)conf_num(&scope, "mboxevent_segment_size"),
 	    .max_size = max > 0 ? (uint64_t)max : 0,
 	    .min_free = (unsigned)conf_num(&scope, "mboxevent_min_free"),
