@@ -250,7 +250,9 @@ static void test_file_size_limit(void **state)
 		struct record rec = {.event = STR("MessageNew"), .json = {json, sizeof json}};
 		for (int i = 0; i < 6; i++)
 			journal_append(j, &rec, NULL, &why);
-		_exit(journal_lost_pending(j) >= 3 && strstr(why, "file size limit") ? 0 : 1);
+		int code = journal_lost_pending(j) >= 3 && strstr(why, "file size limit") ? 0 : 1;
+		journal_close(&j);
+		_exit(code);
 	}
 	int status;
 	waitpid(pid, &status, 0);
