@@ -533,10 +533,13 @@ static void at_handle(uv_handle_t *h, void *arg)
 		uv_close(h, NULL);
 }
 
-static int cannot_start(char *why)
+/* Takes over why; errno says why without it. */
+static int cannot_start(struct supervisor *s, const char *what, char *why)
 {
-	fprintf(stderr, "notifyd: %s\n", why ? why : "out of memory");
+	fprintf(stderr, "notifyd: %s%s%s\n", what, *what ? ": " : "", why ? why : strerror(errno));
 	free(why);
+	if (s->journalfd >= 0)
+		close(s->journalfd);
 	return EX_CANTCREAT;
 }
 
@@ -552,20 +555,19 @@ int supervisor_main(const char *conf_path, struct settings *settings)
 
 	signal(SIGPIPE, SIG_IGN);
 	if (privilege_drop(settings, &why) < 0)
-		return cannot_start(why);
+		return cannot_start(&s, "", why);
 	/* The lock comes first: journal_init() may give the journal a new identity. */
 	if (mkdir(dir, 0700) == 0 || errno == EEXIST)
 		s.journalfd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (s.journalfd < 0) {
-		fprintf(stderr, "notifyd: cannot open the journal directory %s: %s\n", dir,
-		        strerror(errno));
-		return EX_CANTCREAT;
-	}
+	if (s.journalfd < 0)
+		return cannot_start(&s, dir, NULL);
 	int r = lock_journal(&s, dir);
-	if (r)
+	if (r) {
+		close(s.journalfd);
 		return r;
+	}
 	if (journal_init(dir, &why) < 0)
-		return cannot_start(why);
+		return cannot_start(&s, "", why);
 	s.conf_fd = flatten(settings);
 	s.inotify = inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
 	if (s.conf_fd < 0 || s.inotify < 0 || uv_loop_init(&s.loop) < 0) {

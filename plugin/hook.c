@@ -8,13 +8,17 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 enum { WARN_CONF, WARN_OPTION, WARN_LOST, WARN_NATIVE };
+
+#define AGAIN 10 /* seconds: what kept the configuration from being read may pass */
 
 static struct {
 	enum { UNTRIED, READY, FAILED } state;
 	struct native *native;
 	struct journal *journal;
+	time_t failed;
 } hook;
 
 static void option_error(void *ctx, const char *error)
@@ -49,8 +53,10 @@ static bool configure(const char *conf_path, const char *service)
 	hook.native = native_new(conf, service);
 	bool ok = hook.native && journal_open(&hook.journal, conf_str(&scope, "mboxevent_journal"),
 	                                      &opt, &journal_why) == 0;
-	if (!ok)
+	if (!ok) {
 		hook_warn(WARN_CONF, "not active, events go the server's own way: %s", journal_why);
+		native_free(&hook.native);
+	}
 	conf_free(&conf);
 	return ok;
 }
@@ -58,8 +64,13 @@ static bool configure(const char *conf_path, const char *service)
 bool hook_event(const char *conf_path, const char *service, const char *json)
 {
 	int before = errno;
-	if (hook.state == UNTRIED)
+	struct timespec t = {0};
+	if (hook.state != READY)
+		clock_gettime(CLOCK_MONOTONIC_COARSE, &t);
+	if (hook.state == UNTRIED || (hook.state == FAILED && t.tv_sec - hook.failed >= AGAIN)) {
 		hook.state = configure(conf_path, service) ? READY : FAILED;
+		hook.failed = t.tv_sec;
+	}
 	errno = before;
 	if (hook.state == FAILED)
 		return false;
