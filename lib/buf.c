@@ -52,7 +52,8 @@ void buf_addc(struct buf *b, char c)
 void buf_addi(struct buf *b, int64_t n)
 {
 	char digits[24];
-	buf_add(b, digits, (size_t)snprintf(digits, sizeof digits, "%lld", (long long)n));
+	int len = snprintf(digits, sizeof digits, "%lld", (long long)n);
+	buf_add(b, digits, (size_t)len);
 }
 
 void buf_addf(struct buf *b, const char *fmt, ...)

@@ -90,6 +90,19 @@ static int __attribute__((format(printf, 2, 3))) fail(char **why_r, const char *
 	return -1;
 }
 
+/* A power cut must not make it new again, at a newer event than those that are not delivered. */
+static int created_sync(int journalfd, struct cursor *c)
+{
+	int fd = openat(journalfd, "cursors", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (fd < 0)
+		return -1;
+	int r = cursor_sync(c) < 0 || fsync(fd) < 0 ? -1 : 0;
+	int why = errno;
+	close(fd);
+	errno = why;
+	return r;
+}
+
 int cursor_open(struct cursor **c_r, int journalfd, const char *name, uint64_t start, bool *made_r,
                 char **why_r)
 {
@@ -126,7 +139,9 @@ int cursor_open(struct cursor **c_r, int journalfd, const char *name, uint64_t s
 		fail(why_r, "%s belongs to another journal; it starts anew", path);
 		r = -1;
 	} else if (r < 0 && errno == EBADMSG) {
-		fail(why_r, "%s is damaged; it starts anew", path);
+		/* Where it was is not known: twice rather than never. */
+		fail(why_r, "%s is damaged; it starts with the oldest event", path);
+		start = 0;
 	}
 	c->state = was;
 	memcpy(c->state.uuid, uuid, 16);
@@ -134,7 +149,7 @@ int cursor_open(struct cursor **c_r, int journalfd, const char *name, uint64_t s
 		*made_r = true;
 		int e = posix_fallocate(c->fd, 0, 2 * SLOT_SIZE);
 		if (e || segment_adopt(journalfd, c->fd) < 0 || cursor_set(c, start, 0) < 0 ||
-		    cursor_set(c, start, 0) < 0) {
+		    cursor_set(c, start, 0) < 0 || created_sync(journalfd, c) < 0) {
 			free(*why_r);
 			fail(why_r, "cannot write %s: %s", path, strerror(e ? e : errno));
 			goto fail;

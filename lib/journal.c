@@ -18,21 +18,30 @@
 #include "lost.h"
 
 #define SEGMENT_MIN (64u << 10)
+#define LIMIT_MIN   4096
 /* How often a writer follows others to a newer segment before it gives an event up: only very
  * small segments on a very busy machine make it move more than once. */
 #define MOVES 1000
 
 #define KEEP (256 * 1024) /* the most memory kept from record to record */
 
+/* What tells one file from another, also from one that got the inode of a deleted one. Where the
+ * file system knows no time of birth, the flags must do: none but a segment is opened with these.
+ */
+struct mark {
+	uint32_t major, minor, links;
+	uint64_t ino;
+	int64_t born;
+	uint32_t born_ns;
+};
+
 struct journal {
 	char *dir;
 	struct journal_options opt;
 	struct segment seg;
 	int fd; /* the segment, -1 when none is open */
-	dev_t dev;
-	ino_t ino;
-	pid_t pid;           /* who opened fd: a child must open its own */
-	bool limited;        /* RLIMIT_FSIZE is set: keep SIGXFSZ away */
+	struct mark mark;
+	pid_t pid;           /* whose fd and losses these are: a child opens its own */
 	uint64_t next_base;  /* the segment is sealed: go on there; 0 when it is not */
 	int64_t refused;     /* when a new segment was refused, to ask again only after a while */
 	const char *why;     /* why it was refused */
@@ -59,23 +68,49 @@ int journal_open(struct journal **j_r, const char *dir, const struct journal_opt
 	}
 	j->opt = *opt;
 	j->fd = -1;
+	j->pid = getpid();
 	*j_r = j;
 	return 0;
+}
+
+static int mark(int fd, struct mark *m_r)
+{
+	const int flags = O_RDWR | O_APPEND | O_NOFOLLOW | O_NONBLOCK;
+	struct statx x;
+	if (statx(fd, "", AT_EMPTY_PATH, STATX_INO | STATX_NLINK | STATX_BTIME, &x) < 0)
+		return -1;
+	bool known = x.stx_mask & STATX_BTIME;
+	if (!known && (fcntl(fd, F_GETFL) & flags) != flags)
+		return -1;
+	*m_r = (struct mark){.major = x.stx_dev_major,
+	                     .minor = x.stx_dev_minor,
+	                     .links = x.stx_nlink,
+	                     .ino = x.stx_ino,
+	                     .born = known ? x.stx_btime.tv_sec : 0,
+	                     .born_ns = known ? x.stx_btime.tv_nsec : 0};
+	return 0;
+}
+
+static bool same(const struct journal *j, struct mark *m_r)
+{
+	const struct mark *is = &j->mark;
+	return j->fd >= 0 && mark(j->fd, m_r) == 0 && m_r->ino == is->ino &&
+	       m_r->major == is->major && m_r->minor == is->minor && m_r->born == is->born &&
+	       m_r->born_ns == is->born_ns;
 }
 
 /* Whether j->fd is still the segment: Cyrus daemons close every descriptor above 2 and
  * reuse the numbers, and a foreign file must never be written. */
 static bool ours(const struct journal *j)
 {
-	struct stat st;
-	return j->fd >= 0 && fstat(j->fd, &st) == 0 && st.st_dev == j->dev && st.st_ino == j->ino &&
-	       st.st_nlink > 0;
+	struct mark m;
+	return same(j, &m) && m.links > 0;
 }
 
 static void forget(struct journal *j)
 {
-	struct stat st;
-	if (j->fd >= 0 && fstat(j->fd, &st) == 0 && st.st_dev == j->dev && st.st_ino == j->ino)
+	struct mark m;
+	if (same(j, &m))
 		close(j->fd);
 	j->fd = -1;
 	j->next_base = 0;
@@ -90,6 +125,17 @@ void journal_close(struct journal **j)
 	free((*j)->dir);
 	free(*j);
 	*j = NULL;
+}
+
+/* In a child the parent's descriptor is not used, nor are the parent's losses told again. */
+static void inherit(struct journal *j)
+{
+	pid_t pid = getpid();
+	if (j->pid == pid)
+		return;
+	forget(j);
+	j->lost = j->unrecorded = 0;
+	j->pid = pid;
 }
 
 static int opendir_fd(const struct journal *j)
@@ -113,6 +159,14 @@ static uint64_t room(const struct journal *j, int dirfd, const uint64_t *bases, 
 	uint64_t limit = j->opt.segment_size < max / 4 ? j->opt.segment_size : max / 4;
 	if (limit < SEGMENT_MIN)
 		limit = SEGMENT_MIN;
+	/* A segment that its writers can't fill would never be sealed. */
+	struct rlimit rl;
+	if (getrlimit(RLIMIT_FSIZE, &rl) == 0 && rl.rlim_cur / 2 < limit)
+		limit = rl.rlim_cur / 2;
+	if (limit < LIMIT_MIN) {
+		*why_r = "this process's file size limit is too small for a journal";
+		return 0;
+	}
 
 	uint64_t used = 0;
 	for (ssize_t i = 0; i < n; i++) {
@@ -122,7 +176,8 @@ static uint64_t room(const struct journal *j, int dirfd, const uint64_t *bases, 
 		if (fstatat(dirfd, name, &st, 0) == 0)
 			used += (uint64_t)st.st_size;
 	}
-	if (n > 0 && used + limit > max) {
+	/* The newest is never deleted: alone, however large, it must not bar the next. */
+	if (n > 1 && used + limit > max) {
 		*why_r = "the journal is full (mboxevent_max_size): a sink is not draining; see "
 			 "notifyctl status";
 		return 0;
@@ -137,18 +192,13 @@ static uint64_t room(const struct journal *j, int dirfd, const uint64_t *bases, 
 static int use(struct journal *j, int fd, const struct segment *seg, const char **why_r)
 {
 	struct stat st;
-	struct rlimit rl;
-	if (fstat(fd, &st) < 0) {
+	if (mark(fd, &j->mark) < 0 || fstat(fd, &st) < 0) {
 		close(fd);
 		*why_r = "cannot stat the journal's segment";
 		return -1;
 	}
 	j->fd = fd;
 	j->seg = *seg;
-	j->dev = st.st_dev;
-	j->ino = st.st_ino;
-	j->pid = getpid();
-	j->limited = getrlimit(RLIMIT_FSIZE, &rl) == 0 && rl.rlim_cur != RLIM_INFINITY;
 	ssize_t seal = (uint64_t)st.st_size > seg->limit ? segment_seal(fd, seg, st.st_size) : 0;
 	j->next_base = seal > 0 ? seg->base + (uint64_t)seal : 0;
 	return 0;
@@ -171,30 +221,6 @@ static bool other_boot(const unsigned char a[16], const unsigned char b[16])
 	return memcmp(a, b, 16) != 0 && memcmp(a, unknown, 16) != 0 && memcmp(b, unknown, 16) != 0;
 }
 
-/* Was this process stopped, between its look at the directory and its link(2), so long that
- * others have filled and notifyd has deleted the very segment it has now made again? Then a newer
- * one is there although this one has no SEAL, and nobody writes here. */
-static void unmake_stale(int dirfd, uint64_t base)
-{
-	uint64_t *bases;
-	struct segment seg;
-	struct stat st;
-	ssize_t n = segment_list(dirfd, &bases);
-	if (n < 0)
-		return;
-	bool newer = n && bases[n - 1] > base;
-	free(bases);
-	int fd = newer ? segment_open(dirfd, base, O_RDONLY, &seg) : -1;
-	if (fd < 0)
-		return;
-	if (fstat(fd, &st) == 0 && segment_seal(fd, &seg, st.st_size) == 0) {
-		char name[SEGMENT_NAME + 1];
-		segment_name(name, base);
-		unlinkat(dirfd, name, 0);
-	}
-	close(fd);
-}
-
 /* Opens the newest segment, or starts the one that follows. at_least: the base a new one must
  * have when the newest is below it (it is sealed); 0: not known. */
 static int attach(struct journal *j, uint64_t at_least, const char **why_r)
@@ -210,6 +236,9 @@ static int attach(struct journal *j, uint64_t at_least, const char **why_r)
 	}
 	for (int tries = 0; tries < MOVES; tries++) {
 		free(bases);
+		struct segment_bounds bounds;
+		segment_bounds(dirfd,
+		               &bounds); /* before the list: what is made later is not in it */
 		ssize_t n = segment_list(dirfd, &bases);
 		if (n < 0) {
 			bases = NULL;
@@ -218,23 +247,39 @@ static int attach(struct journal *j, uint64_t at_least, const char **why_r)
 		}
 		struct segment seg;
 		struct segment new = {.created = now()};
+		bool anew = false; /* it must outlast a power cut, or its positions come again */
 		segment_boot(new.boot);
 		uint64_t newest = n ? bases[n - 1] : 0;
-		if (n && newest >= at_least) {
+		if (!n || newest < bounds.floor) {
+			/* The first; or somebody, a power cut even, took segments away. The one at
+			 * the floor was there, and none is deleted but behind a newer one. */
+			uint64_t high = bounds.top > bounds.floor ? bounds.top : bounds.floor;
+			new.base = high ? high + SEGMENT_BOOT_GAP : at_least;
+			anew = true;
+		} else if (newest >= at_least) {
 			fd = segment_open(dirfd, newest, O_RDWR | O_APPEND, &seg);
+			int why = errno;
+			segment_bounds(dirfd, &bounds);
+			if (fd >= 0 && newest < bounds.floor) {
+				/* Deleted since it was looked for, and made again by one that
+				 * slept: void. */
+				close(fd);
+				continue;
+			}
 			if (fd >= 0 && !other_boot(seg.boot, new.boot)) {
 				r = use(j, fd, &seg, why_r);
 				break;
 			}
-			if (fd < 0 && errno == ENOENT)
+			if (fd < 0 && why == ENOENT)
 				continue; /* trimmed, so there is a newer one */
-			if (fd < 0 && errno != EBADMSG) {
+			if (fd < 0 && why != EBADMSG) {
 				*why_r = "cannot open the journal's newest segment (permissions?)";
 				break;
 			}
 			if (fd >= 0)
 				close(fd);
 			new.base = beyond(dirfd, newest);
+			anew = true;
 		} else {
 			new.base = at_least;
 		}
@@ -244,15 +289,26 @@ static int attach(struct journal *j, uint64_t at_least, const char **why_r)
 		unsigned char former[16];
 		if (journal_identity(dirfd, new.uuid, former) < 0)
 			memset(new.uuid, 0, sizeof new.uuid);
-		int made = segment_create(dirfd, &new, j->opt.sync);
+		int made = segment_create(dirfd, &new, j->opt.sync || anew);
 		if (made < 0) {
 			*why_r = errno == ENOSPC || errno == EDQUOT
 			             ? "no room for a new journal segment"
 			             : "cannot make a journal segment (permissions?)";
 			break;
 		}
-		if (made == 0)
-			unmake_stale(dirfd, new.base);
+		if (made == 0) {
+			/* Was this process stopped, between its look at the directory and its
+			 * link(2), so long that others have filled and notifyd has deleted the very
+			 * segment it has now made again? */
+			segment_bounds(dirfd, &bounds);
+			if (new.base < bounds.floor) {
+				char name[SEGMENT_NAME + 1];
+				segment_name(name, new.base);
+				unlinkat(dirfd, name, 0);
+			} else {
+				segment_top(dirfd, new.base + 1);
+			}
+		}
 	}
 	free(bases);
 	close(dirfd);
@@ -262,7 +318,7 @@ static int attach(struct journal *j, uint64_t at_least, const char **why_r)
 /* Makes j->fd a segment that is not known to be sealed. */
 static int ready(struct journal *j, const char **why_r)
 {
-	if (j->fd >= 0 && (j->pid != getpid() || !ours(j)))
+	if (j->fd >= 0 && !ours(j))
 		forget(j);
 	if (j->fd >= 0 && !j->next_base)
 		return 0;
@@ -290,11 +346,13 @@ static int ready(struct journal *j, const char **why_r)
 	return -1;
 }
 
-/* write() that never raises SIGXFSZ. */
+/* write() that never raises SIGXFSZ. The limit may be set at any time, prlimit(1). */
 static ssize_t put(const struct journal *j, const char *s, size_t len)
 {
+	struct rlimit rl;
+	bool limited = getrlimit(RLIMIT_FSIZE, &rl) == 0 && rl.rlim_cur != RLIM_INFINITY;
 	sigset_t xfsz, before;
-	if (j->limited) {
+	if (limited) {
 		sigemptyset(&xfsz);
 		sigaddset(&xfsz, SIGXFSZ);
 		pthread_sigmask(SIG_BLOCK, &xfsz, &before);
@@ -303,7 +361,7 @@ static ssize_t put(const struct journal *j, const char *s, size_t len)
 	do
 		n = write(j->fd, s, len);
 	while (n < 0 && errno == EINTR);
-	if (j->limited) {
+	if (limited) {
 		int why = errno;
 		if (n < 0 && why == EFBIG && !sigismember(&before, SIGXFSZ))
 			sigtimedwait(&xfsz, NULL, &(struct timespec){0, 0});
@@ -409,6 +467,7 @@ int journal_append(struct journal *j, const struct record *rec, uint64_t *pos_r,
 {
 	int before = errno, r;
 	uint64_t pos;
+	inherit(j);
 	r = store(j, rec, &pos, why_r);
 	if (r == 0) {
 		j->lost = 0;
@@ -428,9 +487,12 @@ int journal_append(struct journal *j, const struct record *rec, uint64_t *pos_r,
 void journal_lost(struct journal *j, unsigned n)
 {
 	int before = errno;
+	inherit(j);
 	j->lost += n;
 	j->unrecorded += n;
-	int dirfd = opendir_fd(j);
+	struct rlimit rl; /* with hardly any room in files at all, counting would raise SIGXFSZ */
+	bool may = getrlimit(RLIMIT_FSIZE, &rl) == 0 && rl.rlim_cur >= LIMIT_MIN;
+	int dirfd = may ? opendir_fd(j) : -1;
 	if (dirfd >= 0) {
 		if (lost_add(dirfd, j->unrecorded) == 0)
 			j->unrecorded = 0;
@@ -473,6 +535,7 @@ int journal_trim(int dirfd, uint64_t pos, int64_t keep_us)
 	if (n < 0)
 		return -1;
 	int gone = 0;
+	uint64_t floor = 0;
 	for (ssize_t i = 0; i + 1 < n && bases[i + 1] <= pos; i++) {
 		struct segment follower;
 		int fd = segment_open(dirfd, bases[i + 1], O_RDONLY, &follower);
@@ -483,10 +546,14 @@ int journal_trim(int dirfd, uint64_t pos, int64_t keep_us)
 			break;
 		char name[SEGMENT_NAME + 1];
 		segment_name(name, bases[i]);
-		if (unlinkat(dirfd, name, 0) < 0)
+		/* First the floor: whoever makes this segment again must see it. */
+		if (segment_floor(dirfd, bases[i + 1]) < 0 || unlinkat(dirfd, name, 0) < 0)
 			break;
+		floor = bases[i + 1];
 		gone++;
 	}
+	if (gone)
+		segment_sweep(dirfd, floor);
 	free(bases);
 	return gone;
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* <journal>/lost: the number of events that could not be appended, 8 bytes
- * little-endian, preallocated so that it can be counted on a full disk. */
+/* <journal>/lost: the number of events that could not be appended, 64 numbers of
+ * 8 bytes, little-endian, whose sum it is, preallocated so that it can be counted on a full disk.
+ */
 #ifndef MBEV_LOST_H
 #define MBEV_LOST_H
 

@@ -11,6 +11,7 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <time.h>
 #include <unistd.h>
 
 #define XXH_INLINE_ALL
@@ -149,9 +150,12 @@ int segment_create(int dirfd, const struct segment *seg, bool sync)
 
 	char name[SEGMENT_NAME + 1], tmp[64];
 	segment_name(name, seg->base);
-	/* The thread's id: each may have a journal of its own. */
-	snprintf(tmp, sizeof tmp, ".%.16s.%ld", name, (long)syscall(SYS_gettid));
-	unlinkat(dirfd, tmp, 0); /* left by a killed one of our id */
+	/* Unlike any other's, in whatever thread or pid namespace; journal_trim() sweeps leftovers.
+	 */
+	struct timespec t;
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	snprintf(tmp, sizeof tmp, ".%s.%ld.%lx.%lx", name, (long)syscall(SYS_gettid),
+	         (unsigned long)t.tv_sec, (unsigned long)t.tv_nsec);
 	int fd = openat(dirfd, tmp, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
 	if (fd < 0)
 		return -1;
@@ -164,7 +168,7 @@ int segment_create(int dirfd, const struct segment *seg, bool sync)
 	if (r == 0 && sync)
 		r = fdatasync(fd);
 	if (r == 0 && linkat(dirfd, tmp, dirfd, name, 0) < 0)
-		r = errno == EEXIST ? 1 : -1;
+		r = errno == EEXIST || errno == ENOENT ? 1 : -1; /* ENOENT: swept */
 	int why = errno;
 	close(fd);
 	unlinkat(dirfd, tmp, 0);
@@ -218,6 +222,83 @@ ssize_t segment_seal(int fd, const struct segment *seg, off_t end)
 		at += n - (RECORD_HEADER - 1);
 	}
 	return 0;
+}
+
+static int bounds_open(int dirfd, int flags)
+{
+	return openat(dirfd, "bounds", flags | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0600);
+}
+
+int segment_bounds_init(int dirfd)
+{
+	int fd = bounds_open(dirfd, O_RDWR | O_CREAT);
+	if (fd < 0)
+		return -1;
+	int r = posix_fallocate(fd, 0, sizeof(struct segment_bounds));
+	if (r == 0 && segment_adopt(dirfd, fd) < 0)
+		r = errno;
+	close(fd);
+	errno = r;
+	return r ? -1 : 0;
+}
+
+void segment_bounds(int dirfd, struct segment_bounds *bounds_r)
+{
+	struct segment_bounds b = {0, 0};
+	int fd = bounds_open(dirfd, O_RDONLY);
+	if (fd >= 0) {
+		if (pread(fd, &b, sizeof b, 0) != sizeof b)
+			b = (struct segment_bounds){0, 0};
+		close(fd);
+	}
+	bounds_r->floor = le64toh(b.floor);
+	bounds_r->top = le64toh(b.top);
+}
+
+static int bounds_put(int dirfd, uint64_t n, off_t at)
+{
+	int fd = bounds_open(dirfd, O_WRONLY);
+	if (fd < 0)
+		return -1;
+	n = htole64(n);
+	int r = pwrite(fd, &n, sizeof n, at) == sizeof n ? 0 : -1;
+	int why = errno;
+	close(fd);
+	errno = why;
+	return r;
+}
+
+int segment_floor(int dirfd, uint64_t floor)
+{
+	return bounds_put(dirfd, floor, offsetof(struct segment_bounds, floor));
+}
+
+int segment_top(int dirfd, uint64_t top)
+{
+	return bounds_put(dirfd, top, offsetof(struct segment_bounds, top));
+}
+
+void segment_sweep(int dirfd, uint64_t floor)
+{
+	int fd = openat(dirfd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	DIR *d = fd < 0 ? NULL : fdopendir(fd);
+	if (!d) {
+		if (fd >= 0)
+			close(fd);
+		return;
+	}
+	const struct dirent *e;
+	while ((e = readdir(d)) != NULL) {
+		char name[SEGMENT_NAME + 1];
+		uint64_t base;
+		if (e->d_name[0] != '.' || strlen(e->d_name) < 1 + SEGMENT_NAME)
+			continue;
+		memcpy(name, e->d_name + 1, SEGMENT_NAME);
+		name[SEGMENT_NAME] = '\0';
+		if (segment_base(name, &base) && base < floor)
+			unlinkat(dirfd, e->d_name, 0);
+	}
+	closedir(d);
 }
 
 void segment_boot(unsigned char boot_r[16])

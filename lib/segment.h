@@ -51,6 +51,22 @@ int segment_adopt(int dirfd, int fd);
 #define SEGMENT_UUID 36
 bool segment_uuid_parse(const char *s, size_t len, unsigned char uuid_r[16]);
 
+/* <journal>/bounds, two numbers, preallocated. Below the floor every segment has been deleted: one
+ * that is there again was made by a process that slept meanwhile, and is void. The top is the base
+ * of about the newest segment ever made, for a directory that was emptied. 0, 0 without the file.
+ */
+struct segment_bounds {
+	uint64_t floor, top;
+};
+int segment_bounds_init(int dirfd);
+void segment_bounds(int dirfd, struct segment_bounds *bounds_r);
+/* -1 with errno. The floor is for the only process that deletes segments. */
+int segment_floor(int dirfd, uint64_t floor);
+int segment_top(int dirfd, uint64_t top);
+
+/* Deletes what killed processes left of segments below the floor that they were making. */
+void segment_sweep(int dirfd, uint64_t floor);
+
 /* This boot's id, all zero where the kernel does not tell. */
 void segment_boot(unsigned char boot_r[16]);
 

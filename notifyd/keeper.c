@@ -74,6 +74,12 @@ int keeper_sync(int journalfd, uint64_t *synced)
 			continue; /* trimmed, or damaged and of no use */
 		r = fstat(fd, &st);
 		uint64_t end = seg.base + (uint64_t)st.st_size;
+		if (r == 0 && (uint64_t)st.st_size > seg.limit) {
+			/* What lies behind the SEAL has the positions of the next segment. */
+			ssize_t sealed = segment_seal(fd, &seg, st.st_size);
+			if (sealed > 0)
+				end = seg.base + (uint64_t)sealed;
+		}
 		if (r == 0 && end > *synced) {
 			r = fdatasync(fd);
 			if (r == 0 && seg.base >= *synced)

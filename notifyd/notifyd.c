@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sysexits.h>
 
 #include <config.h>
@@ -36,6 +37,14 @@ static void print_error(void *ctx, const char *line)
 {
 	(void)ctx;
 	fprintf(stderr, "notifyd: %s\n", line);
+}
+
+/* As top and ps -o comm show it: 15 characters. */
+static void name_process(const char *what)
+{
+	char name[16];
+	snprintf(name, sizeof name, "notifyd:%s", what);
+	prctl(PR_SET_NAME, name);
 }
 
 int main(int argc, char **argv)
@@ -85,9 +94,12 @@ int main(int argc, char **argv)
 		usage(stderr);
 		return EX_USAGE;
 	}
-	if (worker)
+	if (worker) {
+		name_process(worker);
 		return worker_main(conf, worker, 3);
+	}
 	if (ingest) {
+		name_process("ingest");
 		bool dlist = strcmp(ingest, "dlist") == 0;
 		return ingest_main(conf, 3, dlist ? -1 : 5, dlist ? 5 : -1);
 	}

@@ -533,23 +533,41 @@ static void at_handle(uv_handle_t *h, void *arg)
 		uv_close(h, NULL);
 }
 
+/* Takes over why; errno says why without it. */
+static int cannot_start(struct supervisor *s, const char *what, char *why)
+{
+	fprintf(stderr, "notifyd: %s%s%s\n", what, *what ? ": " : "", why ? why : strerror(errno));
+	free(why);
+	if (s->journalfd >= 0)
+		close(s->journalfd);
+	return EX_CANTCREAT;
+}
+
 int supervisor_main(const char *conf_path, struct settings *settings)
 {
-	struct supervisor s = {
-	    .conf_path = conf_path, .settings = settings, .dgram = -1, .dlist = -1};
+	struct supervisor s = {.journalfd = -1,
+	                       .conf_path = conf_path,
+	                       .settings = settings,
+	                       .dgram = -1,
+	                       .dlist = -1};
 	const char *dir = conf_str(&settings->mboxevent, "mboxevent_journal");
 	char *why = NULL;
 
 	signal(SIGPIPE, SIG_IGN);
-	if (privilege_drop(settings, &why) < 0 || journal_init(dir, &why) < 0) {
-		fprintf(stderr, "notifyd: %s\n", why ? why : "out of memory");
-		free(why);
-		return EX_CANTCREAT;
-	}
-	s.journalfd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	int r = s.journalfd < 0 ? EX_CANTCREAT : lock_journal(&s, dir);
-	if (r)
+	if (privilege_drop(settings, &why) < 0)
+		return cannot_start(&s, "", why);
+	/* The lock comes first: journal_init() may give the journal a new identity. */
+	if (mkdir(dir, 0700) == 0 || errno == EEXIST)
+		s.journalfd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (s.journalfd < 0)
+		return cannot_start(&s, dir, NULL);
+	int r = lock_journal(&s, dir);
+	if (r) {
+		close(s.journalfd);
 		return r;
+	}
+	if (journal_init(dir, &why) < 0)
+		return cannot_start(&s, "", why);
 	s.conf_fd = flatten(settings);
 	s.inotify = inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
 	if (s.conf_fd < 0 || s.inotify < 0 || uv_loop_init(&s.loop) < 0) {

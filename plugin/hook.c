@@ -9,14 +9,18 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 enum { WARN_CONF, WARN_OPTION, WARN_LOST, WARN_NATIVE, WARN_CONTENT };
+
+#define AGAIN 10 /* seconds: what kept the configuration from being read may pass */
 
 static struct {
 	enum { UNTRIED, READY, FAILED } state;
 	struct native *native;
 	struct journal *journal;
 	struct content *content; /* NULL: events go without messageContent */
+	time_t failed;
 } hook;
 
 static void option_error(void *ctx, const char *error)
@@ -54,8 +58,10 @@ static bool configure(const char *conf_path, const char *service)
 
 	hook.native = native_new(conf, service);
 	bool ok = hook.native && journal_open_conf(conf, service, &hook.journal, &journal_why) == 0;
-	if (!ok)
+	if (!ok) {
 		hook_warn(WARN_CONF, "not active, events go the server's own way: %s", journal_why);
+		native_free(&hook.native);
+	}
 	if (ok && conf_num(&scope, "mboxevent_format") == FORMAT_DOCUMENTED)
 		hook.content = content_new(conf, service);
 	if (hook.content)
@@ -67,8 +73,13 @@ static bool configure(const char *conf_path, const char *service)
 static bool ready(const char *conf_path, const char *service)
 {
 	int before = errno;
-	if (hook.state == UNTRIED)
+	struct timespec t = {0};
+	if (hook.state != READY)
+		clock_gettime(CLOCK_MONOTONIC_COARSE, &t);
+	if (hook.state == UNTRIED || (hook.state == FAILED && t.tv_sec - hook.failed >= AGAIN)) {
 		hook.state = configure(conf_path, service) ? READY : FAILED;
+		hook.failed = t.tv_sec;
+	}
 	errno = before;
 	return hook.state == READY;
 }

@@ -21,7 +21,7 @@ case = tap.Cases()
 
 BACKLOG = 10000
 PRODUCERS = 4
-EACH = 25000
+EACH = int(os.environ.get("MBOXEVENT_EACH", 25000))
 CHUNK = 250
 PAUSE = 0.1  # between chunks: the run lasts EACH / CHUNK * PAUSE
 
@@ -101,7 +101,7 @@ class Producer(threading.Thread):
 
 
 @case("%d events while notifyd and its workers are killed with -9 at random: none lost"
-      % (PRODUCERS * EACH), timeout=180)
+      % (PRODUCERS * EACH), timeout=180 + EACH // 500)
 def kills(world):
     seed = int(os.environ.get("MBOXEVENT_SEED", random.randrange(1 << 30)))
     rnd = random.Random(seed)
@@ -127,7 +127,7 @@ def kills(world):
         world.box.started.remove(p.process)
     last = time.monotonic()
     try:
-        s.wait(lambda e: len(e) >= BACKLOG + PRODUCERS * EACH, 90)
+        s.wait(lambda e: len(e) >= BACKLOG + PRODUCERS * EACH, 90 + EACH // 500)
     except Failed:
         for p in producers:
             got = set(numbers(s.events, p.label))

@@ -147,6 +147,15 @@ class World:
     def close(self):
         self.box.close()
 
+    def cpu(self):
+        """Seconds that notifyd's processes have used."""
+        ticks = 0
+        for pid in self.notifyd.children():
+            with open("/proc/%d/stat" % pid, encoding="ascii", errors="replace") as f:
+                fields = f.read().rpartition(")")[2].split()
+            ticks += int(fields[11]) + int(fields[12])
+        return ticks / os.sysconf("SC_CLK_TCK")
+
     def make(self, count, event="MessageNew", user="jane", pad=0):
         """Events that are told apart by their number."""
         made = []
@@ -640,6 +649,10 @@ def descriptors(w):
         for _ in range(80):
             held.append(Client(w.local))
         wait_for("the log tells of it", lambda: "can't accept" in w.log())
+        before = w.cpu()
+        time.sleep(2.5)
+        spent = w.cpu() - before
+        check(spent < 1, "%.2f s of the processor in 2.5 seconds" % spent)
     finally:
         for c in held:
             c.close()

@@ -139,6 +139,22 @@ static void headers_are_utf8(void **state)
 	            "mailbox=\xef\xbf\xbd\xef\xbf\xbd(\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd ");
 }
 
+/* A message whose properties fit no frame would be noticed when half of it is sent. */
+static void properties_are_bounded(void **state)
+{
+	static char name[3000], room[40000];
+	(void)state;
+	memset(name, '\xff', sizeof name - 1); /* three bytes each in UTF-8 */
+	for (size_t len = 0; len < sizeof name; len += 1499) {
+		set("MessageNew", name + sizeof name - 1 - len, name + sizeof name - 1 - len,
+		    "INBOX");
+		int n = amqp_encode_properties(AMQP_BASIC_CLASS, &m.properties,
+		                               (amqp_bytes_t){sizeof room, room});
+		assert_true(n > 0);
+		assert_in_range(message_properties_max(&m), n, n + 1024);
+	}
+}
+
 static int done(void **state)
 {
 	(void)state;
@@ -151,7 +167,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(properties),         cmocka_unit_test(absent_facts),
 	    cmocka_unit_test(keys_are_two_words), cmocka_unit_test(long_keys_stay_distinct),
-	    cmocka_unit_test(headers_are_utf8),
+	    cmocka_unit_test(headers_are_utf8),   cmocka_unit_test(properties_are_bounded),
 	};
 	return cmocka_run_group_tests(tests, NULL, done);
 }

@@ -242,19 +242,181 @@ static void test_file_size_limit(void **state)
 	pid_t pid = fork();
 	if (pid == 0) {
 		struct rlimit rl = {8192, 8192};
-		setrlimit(RLIMIT_FSIZE, &rl);
 		struct journal *j = fixture_journal();
 		char json[4000];
 		const char *why = NULL;
+		fixture_append(j, 0, 0);
+		setrlimit(RLIMIT_FSIZE, &rl); /* with the segment open already */
 		memset(json, ' ', sizeof json);
 		struct record rec = {.event = STR("MessageNew"), .json = {json, sizeof json}};
 		for (int i = 0; i < 6; i++)
 			journal_append(j, &rec, NULL, &why);
-		_exit(journal_lost_pending(j) >= 3 && strstr(why, "file size limit") ? 0 : 1);
+		int code = journal_lost_pending(j) >= 3 && strstr(why, "file size limit") ? 0 : 1;
+		journal_close(&j);
+		_exit(code);
 	}
 	int status;
 	waitpid(pid, &status, 0);
 	assert_int_equal(status, 0); /* not killed by SIGXFSZ, and all counted */
+}
+
+/* A deleted segment's inode goes to the next file that is made: another Cyrus file, at the very
+ * number that the hook's descriptor had. */
+static void test_inode_reused(void **state)
+{
+	(void)state;
+	struct journal *j = fixture_journal(), *others = fixture_journal();
+	struct stat seg, st;
+	char path[128];
+	uint64_t last = 0;
+	fixture_append(j, 0, 0);
+	snprintf(path, sizeof path, "%s/%016d.seg", fixture_dir, 0);
+	assert_int_equal(stat(path, &seg), 0);
+	int fd = -1;
+	for (int i = 3; i < 64 && fd < 0; i++)
+		if (fstat(i, &st) == 0 && st.st_ino == seg.st_ino)
+			fd = i;
+	assert_true(fd >= 0);
+	close(fd);
+	for (int n = 1; n < 2000; n++)
+		last = fixture_append(others, 0, n);
+	assert_true(journal_trim(fixture_fd, last, 0) > 0);
+	journal_close(&others);
+	int foreign = -1;
+	for (int n = 0; n < 500; n++) {
+		snprintf(path, sizeof path, "%s/mail.%d", fixture_dir, n);
+		foreign = open(path, O_RDWR | O_CREAT, 0600);
+		assert_int_equal(fstat(foreign, &st), 0);
+		if (st.st_ino == seg.st_ino)
+			break;
+		close(foreign);
+		foreign = -1;
+	}
+	if (foreign < 0) {
+		print_message("the file system did not give the inode again\n");
+		journal_close(&j);
+		return;
+	}
+	if (foreign != fd)
+		dup2(foreign, fd);
+	fixture_append(j, 0, 2000);
+	assert_int_equal(fstat(foreign, &st), 0);
+	assert_int_equal(st.st_size, 0);
+	journal_close(&j);
+	assert_int_equal(fcntl(fd, F_GETFD) >= 0, 1); /* nor was it closed */
+	close(fd);
+}
+
+static void unlink_segments(void)
+{
+	uint64_t *bases;
+	ssize_t n = segment_list(fixture_fd, &bases);
+	for (ssize_t i = 0; i < n; i++) {
+		char name[SEGMENT_NAME + 1];
+		segment_name(name, bases[i]);
+		assert_int_equal(unlinkat(fixture_fd, name, 0), 0);
+	}
+	free(bases);
+}
+
+/* An admin with a full disk deletes all segments: positions go on above, and an old cursor
+ * reads what comes. */
+static void test_emptied(void **state)
+{
+	(void)state;
+	struct journal *j = fixture_journal();
+	uint64_t before = 0;
+	for (int n = 0; n < 1000; n++)
+		before = fixture_append(j, 0, n);
+	struct reader *r = fixture_reader(before);
+	struct record rec;
+	assert_int_equal(reader_next(r, &rec), 1);
+	uint64_t cursor = rec.next;
+	reader_close(&r);
+	for (int round = 0; round < 3; round++) {
+		unlink_segments();
+		usleep(1000);
+		uint64_t pos = fixture_append(j, 0, 1000 + round);
+		assert_true(pos > before);
+		before = pos;
+		r = fixture_reader(cursor);
+		assert_int_equal(reader_next(r, &rec), 1);
+		assert_int_equal(fixture_n(&rec), 1000 + round);
+		reader_close(&r);
+	}
+	journal_close(&j);
+}
+
+/* One huge last record, larger than all the room: once it is read the journal goes on. */
+static void test_full_by_one(void **state)
+{
+	(void)state;
+	struct journal_options small = fixture_options;
+	small.max_size = 256 << 10;
+	struct journal *j;
+	const char *why;
+	uint64_t pos;
+	size_t len = 400000;
+	char *json = malloc(len);
+	memset(json, ' ', len);
+	struct record rec = {.event = STR("MessageNew"), .json = {json, len}};
+	assert_int_equal(journal_open(&j, fixture_dir, &small, &why), 0);
+	assert_int_equal(journal_append(j, &rec, &pos, &why), 0);
+	fixture_append(j, 0, 1);
+	free(json);
+	journal_close(&j);
+}
+
+/* Several processes on a full journal: every loss is in the counter. */
+static void test_lost_exactly(void **state)
+{
+	(void)state;
+	enum { LOSERS = 6, LOSSES = 500 };
+	struct journal_options small = fixture_options;
+	small.max_size = 1;
+	struct journal *j;
+	const char *why;
+	assert_int_equal(journal_open(&j, fixture_dir, &small, &why), 0);
+	struct record rec = {.event = STR("MessageNew"), .json = STR("{}")};
+	while (journal_append(j, &rec, NULL, &why) == 0)
+		;
+	uint64_t before = lost_total(fixture_fd);
+	pid_t pids[LOSERS];
+	for (int i = 0; i < LOSERS; i++) {
+		pids[i] = fork();
+		if (pids[i] == 0) {
+			for (int n = 0; n < LOSSES; n++)
+				if (journal_append(j, &rec, NULL, &why) == 0)
+					_exit(1);
+			_exit(journal_lost_pending(j) == LOSSES ? 0 : 2);
+		}
+	}
+	for (int i = 0; i < LOSERS; i++) {
+		int status;
+		waitpid(pids[i], &status, 0);
+		assert_int_equal(status, 0);
+	}
+	assert_int_equal(lost_total(fixture_fd) - before, LOSERS * LOSSES);
+	journal_close(&j);
+}
+
+static void test_no_room_in_files(void **state)
+{
+	(void)state;
+	pid_t pid = fork();
+	if (pid == 0) {
+		struct rlimit none = {0, 0};
+		struct journal *j = fixture_journal();
+		const char *why = NULL;
+		struct record rec = {.event = STR("MessageNew"), .json = STR("{}")};
+		setrlimit(RLIMIT_FSIZE, &none);
+		int r = journal_append(j, &rec, NULL, &why);
+		journal_close(&j);
+		_exit(r < 0 && strstr(why, "file size limit") ? 0 : 1);
+	}
+	int status;
+	waitpid(pid, &status, 0);
+	assert_int_equal(status, 0);
 }
 
 static void test_removed_directory(void **state)
@@ -333,12 +495,23 @@ int main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, fixture_setup, fixture_teardown)
 	const struct CMUnitTest tests[] = {
-	    T(test_many_writers),       T(test_stopped_writer),
-	    T(test_writer_behind_trim), T(test_descriptors_reused),
-	    T(test_fork_between),       T(test_new_boot),
-	    T(test_full_and_again),     T(test_file_size_limit),
-	    T(test_removed_directory),  T(test_modes),
-	    T(test_restored_copy),      T(test_id),
+	    T(test_many_writers),
+	    T(test_stopped_writer),
+	    T(test_writer_behind_trim),
+	    T(test_descriptors_reused),
+	    T(test_fork_between),
+	    T(test_new_boot),
+	    T(test_full_and_again),
+	    T(test_inode_reused),
+	    T(test_emptied),
+	    T(test_full_by_one),
+	    T(test_lost_exactly),
+	    T(test_no_room_in_files),
+	    T(test_file_size_limit),
+	    T(test_removed_directory),
+	    T(test_modes),
+	    T(test_restored_copy),
+	    T(test_id),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -5,8 +5,7 @@
  *   topology.c    exchange, queue, binding
  *   address.c     the URL: hosts, user, vhost
  *   tls.c         certificates and keys, checked before they are used
- *   transport.c   one TCP or TLS stream, never waiting longer than it is told
- *   connection.c  AMQP 0-9-1 frames, login, heartbeats, blocked and closed
+ *   connection.c  librabbitmq's connection, used without waiting; blocked and closed
  *   confirm.c     which delivery-tag is which record, and what is confirmed so far
  *   message.c     routing key, properties and headers of a record
  */
@@ -16,7 +15,6 @@
 #include "message.h"
 #include "tls.h"
 #include "topology.h"
-#include "transport.h"
 
 #include "../../../lib/identity.h"
 #include "../../secret.h"
@@ -28,6 +26,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 /* The first message goes alone: while an event is refused or unroutable, each try sends one
  * message again and not a whole window. Then as many as confirms ask for; RabbitMQ gains nothing
@@ -36,8 +35,7 @@
 #define WINDOW_MIN   256
 #define WINDOW_MAX   CONFIRM_MAX
 #define WINDOW_BYTES (8u << 20)
-#define WRITE_AT     65536 /* bytes queued that are worth a write before flush() */
-#define STALL        6     /* time-outs without a confirm, from a broker that is alive */
+#define STALL        6 /* time-outs without a confirm, from a broker that is alive */
 
 static const char exchange_types[] = "topic|fanout|direct|headers";
 static const char queue_types[] = "classic|quorum|stream";
@@ -140,21 +138,21 @@ static int credentials(struct sink *sink, int code, struct address **a_r, struct
 	return 0;
 }
 
-static int tls(struct sink *sink, int code, const struct address *a, SSL_CTX **ctx_r)
+/* Before the library touches the files: it would abort over some of them. */
+static int tls(struct sink *sink, int code, const struct address *a)
 {
 	const struct conf_scope *conf = &sink->conf;
 	const char *cafile = conf_str(conf, "cafile"), *key = conf_str(conf, "key");
 	const char *certificate = conf_str(conf, "certificate");
 	char *why = NULL;
 
-	*ctx_r = NULL;
 	if (!a->tls && (cafile || certificate || key))
 		return sink_why(sink, code, "notifyd_%s_%s is for amqps:// and the URL is amqp://",
 		                sink->name,
 		                cafile        ? "cafile"
 		                : certificate ? "certificate"
 		                              : "key");
-	if (!a->tls || !tls_context(ctx_r, cafile, certificate, key, &why))
+	if (!a->tls || !tls_check(cafile, certificate, key, &why))
 		return 0;
 	sink_why(sink, code, "notifyd_%s: %s", sink->name, why ? why : "out of memory");
 	free(why);
@@ -167,12 +165,10 @@ static int amqp_check(struct sink *sink)
 	const char *queue = conf_str(&sink->conf, "queue");
 	struct buf secret = BUF_INIT;
 	struct address *address = NULL;
-	SSL_CTX *ctx = NULL;
 
 	int result = credentials(sink, -1, &address, &secret);
 	if (!result)
-		result = tls(sink, -1, address, &ctx);
-	SSL_CTX_free(ctx);
+		result = tls(sink, -1, address);
 	address_free(&address);
 	secret_forget(&secret);
 	if (result)
@@ -261,17 +257,17 @@ static void amqp_close(struct sink *sink)
 	sink->note[0] = '\0';
 	if (!a)
 		return;
-	connection_close(&a->connection);
+	connection_close(&a->connection, !a->code && !confirm_count(&a->confirm));
 	address_free(&a->address);
 	message_free(&a->message);
 	free(a);
 }
 
 static int connect_to(struct sink *sink, struct amqp *a, const struct address_host *host,
-                      const char *password, SSL_CTX *ctx)
+                      const char *password)
 {
-	char name[96], why[224], exchange_type[16], queue_type[16];
-	int64_t deadline = transport_now() + a->timeout;
+	char name[160], why[224], exchange_type[16], queue_type[16], machine[65] = "";
+	int64_t deadline = connection_now() + a->timeout;
 	struct connection_options opt = {
 	    .host = host->name,
 	    .port = host->port,
@@ -279,7 +275,10 @@ static int connect_to(struct sink *sink, struct amqp *a, const struct address_ho
 	    .user = a->address->user,
 	    .password = password,
 	    .name = name,
-	    .tls = ctx,
+	    .tls = a->address->tls,
+	    .cafile = conf_str(&sink->conf, "cafile"),
+	    .certificate = conf_str(&sink->conf, "certificate"),
+	    .key = conf_str(&sink->conf, "key"),
 	    .heartbeat = (int)(conf_num(&sink->conf, "heartbeat") / 1000),
 	    .timeout = a->timeout,
 	};
@@ -293,7 +292,8 @@ static int connect_to(struct sink *sink, struct amqp *a, const struct address_ho
 	};
 	int code = 0;
 
-	snprintf(name, sizeof name, "notifyd %s", sink->name);
+	gethostname(machine, sizeof machine - 1);
+	snprintf(name, sizeof name, "notifyd %.64s on %s", sink->name, machine);
 	if (connection_open(&a->connection, &opt, deadline, &code, why, sizeof why))
 		return sink_why(sink, SINK_RETRY, "%s: %.140s%s", a->peer, why,
 		                advice(code, false));
@@ -308,7 +308,6 @@ static int amqp_open(struct sink *sink)
 {
 	struct amqp *a = sink->state = calloc(1, sizeof *a);
 	struct buf secret = BUF_INIT;
-	SSL_CTX *ctx = NULL;
 
 	if (!a)
 		return sink_why(sink, SINK_RETRY, "out of memory");
@@ -320,7 +319,7 @@ static int amqp_open(struct sink *sink)
 	a->timeout = conf_num(&sink->conf, "timeout");
 	int result = credentials(sink, SINK_RETRY, &a->address, &secret);
 	if (!result)
-		result = tls(sink, SINK_RETRY, a->address, &ctx);
+		result = tls(sink, SINK_RETRY, a->address);
 	if (!result) {
 		/* The next host each time: this one may have failed or closed the last. */
 		const struct address_host *host =
@@ -328,10 +327,9 @@ static int amqp_open(struct sink *sink)
 		snprintf(a->peer, sizeof a->peer,
 		         strchr(host->name, ':') ? "[%.64s]:%u" : "%.64s:%u", host->name,
 		         host->port);
-		result = connect_to(sink, a, host, buf_cstr(&secret), ctx);
+		result = connect_to(sink, a, host, buf_cstr(&secret));
 	}
 	secret_forget(&secret);
-	SSL_CTX_free(ctx);
 	if (result)
 		amqp_close(sink);
 	return result;
@@ -350,16 +348,17 @@ static void confirmed(struct amqp *a, uint64_t tag, bool multiple, bool ack)
 }
 
 /* The header that follows basic.return says by message-id which one it was. */
-static void returned(struct sink *sink, struct amqp *a, const struct connection_frame *f)
+static void returned(struct sink *sink, struct amqp *a, const amqp_frame_t *f)
 {
+	const amqp_basic_properties_t *properties = f->payload.properties.decoded;
 	unsigned char uuid[16];
 	uint64_t pos;
 	amqp_bytes_t id = {0, NULL};
 
 	a->header_due = false;
-	a->body_due = f->body_size;
-	if (f->properties->_flags & AMQP_BASIC_MESSAGE_ID_FLAG)
-		id = f->properties->message_id;
+	a->body_due = f->payload.properties.body_size;
+	if (properties->_flags & AMQP_BASIC_MESSAGE_ID_FLAG)
+		id = properties->message_id;
 	if (conf_num(&sink->conf, "unroutable") == UNROUTABLE_DROP) {
 		a->dropped++; /* the ack that follows settles it */
 		return;
@@ -370,46 +369,45 @@ static void returned(struct sink *sink, struct amqp *a, const struct connection_
 	a->refused = true;
 }
 
-static void answer(struct sink *sink, struct amqp *a, const struct connection_frame *f)
+static void answer(struct sink *sink, struct amqp *a, const amqp_frame_t *f)
 {
-	if (f->type == AMQP_FRAME_HEADER && a->header_due) {
+	void *decoded = f->payload.method.decoded;
+
+	if (f->frame_type == AMQP_FRAME_HEADER && a->header_due) {
 		returned(sink, a, f);
-	} else if (f->type == AMQP_FRAME_BODY && f->body_len <= a->body_due) {
-		a->body_due -= f->body_len;
-	} else if (f->type != AMQP_FRAME_METHOD) {
+	} else if (f->frame_type == AMQP_FRAME_BODY &&
+	           f->payload.body_fragment.len <= a->body_due) {
+		a->body_due -= f->payload.body_fragment.len;
+	} else if (f->frame_type != AMQP_FRAME_METHOD) {
 		fail(a, SINK_RETRY, "%s: the broker sent an unexpected frame", a->peer);
-	} else if (f->method == AMQP_BASIC_ACK_METHOD) {
-		const amqp_basic_ack_t *ack = f->decoded;
+	} else if (f->payload.method.id == AMQP_BASIC_ACK_METHOD) {
+		const amqp_basic_ack_t *ack = decoded;
 		confirmed(a, ack->delivery_tag, ack->multiple, true);
-	} else if (f->method == AMQP_BASIC_NACK_METHOD) {
-		const amqp_basic_nack_t *nack = f->decoded;
+	} else if (f->payload.method.id == AMQP_BASIC_NACK_METHOD) {
+		const amqp_basic_nack_t *nack = decoded;
 		confirmed(a, nack->delivery_tag, nack->multiple, false);
-	} else if (f->method == AMQP_BASIC_RETURN_METHOD) {
+	} else if (f->payload.method.id == AMQP_BASIC_RETURN_METHOD) {
 		a->header_due = true;
-	} else if (f->method == AMQP_CHANNEL_CLOSE_METHOD) {
-		connection_channel_closed(a->connection, f->decoded);
-		lost(a);
 	} else {
 		fail(a, SINK_RETRY, "%s: the broker sent an unexpected method %08x", a->peer,
-		     f->method);
+		     f->payload.method.id);
 	}
 }
 
-/* Writes, reads all there is, keeps the connection alive. */
+/* Reads all there is, which keeps the connection alive too. */
 static void serve(struct sink *sink, struct amqp *a)
 {
-	struct connection_frame f;
+	amqp_frame_t f;
 	bool blocked = connection_blocked(a->connection);
 	int n = 0;
 
-	/* Where writing failed, confirms and the broker's reason may still be there to read. */
-	connection_write(a->connection);
-	while (!a->code && (n = connection_next(a->connection, &f)) > 0)
+	while (!a->code &&
+	       (n = connection_next(a->connection, confirm_count(&a->confirm) > 0, &f)) > 0)
 		answer(sink, a, &f);
-	if (n < 0 || (!a->code && connection_tick(a->connection, confirm_count(&a->confirm) > 0)))
+	if (n < 0)
 		lost(a);
 	if (blocked || connection_blocked(a->connection))
-		a->progress = transport_now(); /* a blocked broker owes nothing */
+		a->progress = connection_now(); /* a blocked broker owes nothing */
 }
 
 /* --- send and flush --- */
@@ -418,7 +416,7 @@ static bool full(const struct amqp *a, size_t more)
 {
 	size_t n = confirm_count(&a->confirm);
 	return a->refused || connection_blocked(a->connection) || n >= a->window ||
-	       (n && a->confirm.bytes + more > WINDOW_BYTES);
+	       (n && a->confirm.bytes + more > WINDOW_BYTES) || connection_full(a->connection);
 }
 
 static int amqp_send(struct sink *sink, const struct record *rec)
@@ -431,24 +429,17 @@ static int amqp_send(struct sink *sink, const struct record *rec)
 		return SINK_FULL;
 	if (message_set(&a->message, sink->uuid, rec))
 		return sink_why(sink, SINK_RETRY, "out of memory");
-	/* mandatory: without it an event that no queue takes would be confirmed all the same. */
-	amqp_basic_publish_t publish = {
-	    .exchange = amqp_cstring_bytes(a->exchange),
-	    .routing_key = a->message.key,
-	    .mandatory = 1,
-	};
-	int result = connection_publish(a->connection, &publish, &a->message.properties, rec->json);
-	if (result == CONNECTION_TOO_LONG)
+	if (message_properties_max(&a->message) + 20 > connection_frame_max(a->connection))
 		return sink_why(sink, SINK_DROP,
 		                "its user, owner and mailbox names are too long for "
 		                "the headers of an AMQP message");
-	if (result)
-		return sink_why(sink, SINK_RETRY, "out of memory");
+	amqp_bytes_t body = {rec->json.len, (void *)(uintptr_t)rec->json.s};
+	if (connection_publish(a->connection, a->exchange, a->message.key, &a->message.properties,
+	                       body))
+		return SINK_FULL;
 	if (!confirm_count(&a->confirm))
-		a->progress = transport_now();
+		a->progress = connection_now();
 	confirm_add(&a->confirm, rec->pos, rec->next, rec->json.len);
-	if (connection_queued(a->connection) >= WRITE_AT && !connection_stuck(a->connection))
-		connection_write(a->connection); /* a failure is flush()'s to find */
 	return SINK_OK;
 }
 
@@ -463,7 +454,7 @@ static bool settle(struct amqp *a, uint64_t *confirmed_r)
 		a->window = WINDOW_MIN;
 	if (a->window > WINDOW_MAX)
 		a->window = WINDOW_MAX;
-	a->progress = transport_now();
+	a->progress = connection_now();
 	return true;
 }
 
@@ -484,7 +475,7 @@ static void judge(struct sink *sink, struct amqp *a)
 		     "%s: no queue takes the event: bind one to exchange %.64s, or set "
 		     "notifyd_%s_unroutable: drop",
 		     a->peer, a->exchange, sink->name);
-	else if (transport_now() - a->progress > STALL * a->timeout)
+	else if (connection_now() - a->progress > STALL * a->timeout)
 		fail(a, SINK_RETRY,
 		     "%s: the broker is alive but confirmed nothing for %" PRId64
 		     " s: does a queue lack a majority of its nodes?",
@@ -508,7 +499,7 @@ static void note(struct sink *sink, const struct amqp *a)
 static int amqp_flush(struct sink *sink, int wait_ms, uint64_t *confirmed_r, size_t *inflight_r)
 {
 	struct amqp *a = sink->state;
-	int64_t deadline = wait_ms > 0 ? transport_now() + wait_ms : 0;
+	int64_t deadline = wait_ms > 0 ? connection_now() + wait_ms : 0;
 	bool was_full = full(a, 0), progress = false;
 
 	for (;;) {
@@ -516,7 +507,7 @@ static int amqp_flush(struct sink *sink, int wait_ms, uint64_t *confirmed_r, siz
 			serve(sink, a);
 		progress = settle(a, confirmed_r);
 		judge(sink, a);
-		int64_t left = deadline ? deadline - transport_now() : 0;
+		int64_t left = deadline ? deadline - connection_now() : 0;
 		if (progress || a->code || left <= 0 || (was_full && !full(a, 0)))
 			break;
 		connection_wait(a->connection, left);

@@ -1,36 +1,47 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "connection.h"
-#include "transport.h"
+#include "tls.h"
 
+#include <config.h>
+
+#include <amqp_ssl_socket.h>
+#include <amqp_tcp_socket.h>
+#include <ctype.h>
+#include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <poll.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <time.h>
 
-#define FRAME_HEADER 7 /* type, channel, size */
-#define FRAME_END    1
-#define FRAME_MAX    131072
-#define FRAME_MIN    4096      /* the specification's least frame-max */
-#define READ_SIZE    65536     /* beside one whole frame */
-#define KEEP         (1 << 20) /* a queue grown past this by a large event is given back */
+#define FRAME_MAX 131072
+#define TICK_MS   1000 /* the library sends its heartbeats when it is asked for frames */
+#define LEAVE_MS  250  /* for the answer to connection.close */
+#define SMALL     8192 /* fits a third of any socket's buffer */
 
 struct connection {
-	struct transport transport;
-	amqp_pool_t pool; /* what the current frame's fields borrow */
-	unsigned char *in;
-	size_t in_off, in_len, in_cap;
-	unsigned char *out;
-	size_t out_off, out_len, out_cap;
-	size_t frame_max;
-	int heartbeat; /* seconds, agreed on; 0: none */
-	int64_t timeout, last_in, last_out;
-	bool broken, blocked;
-	bool mute; /* writing failed: what the broker said before is still read */
-	amqp_basic_properties_t *properties;
+	amqp_connection_state_t amqp;
+	int64_t beat, timeout; /* milliseconds */
+	int64_t last_in;       /* when bytes were last seen to come */
+	bool full, blocked, broken, corked;
+	bool mute;       /* publishing failed: what the broker said before is still read */
+	size_t last_len; /* of the last body published */
 	int code;
+	struct tls_refusal refusal;
 	char why[224];
 	char blocked_why[96];
 };
+
+int64_t connection_now(void)
+{
+	struct timespec ts;
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
+}
 
 __attribute__((format(printf, 2, 3))) static int fail(struct connection *c, const char *fmt, ...)
 {
@@ -52,394 +63,149 @@ static void quote(char *to, size_t size, amqp_bytes_t text)
 	to[n] = '\0';
 }
 
-static void put16(unsigned char *p, unsigned n)
+/* What the library's status means; errno and OpenSSL's queue as the library left them. */
+static int failed(struct connection *c, int status)
 {
-	p[0] = (unsigned char)(n >> 8);
-	p[1] = (unsigned char)n;
-}
-
-static void put32(unsigned char *p, uint32_t n)
-{
-	put16(p, n >> 16);
-	put16(p + 2, n & 0xffff);
-}
-
-static uint32_t get32(const unsigned char *p)
-{
-	return (uint32_t)p[0] << 24 | (uint32_t)p[1] << 16 | (uint32_t)p[2] << 8 | p[3];
-}
-
-/* --- writing --- */
-
-/* Room for n more bytes at the queue's end. */
-static int reserve(struct connection *c, size_t n)
-{
-	if (n <= c->out_cap - c->out_len)
-		return 0;
-	if (c->out_off) {
-		c->out_len -= c->out_off;
-		memmove(c->out, c->out + c->out_off, c->out_len);
-		c->out_off = 0;
+	int error = errno;
+	char words[160];
+	switch (status) {
+	case AMQP_STATUS_TIMEOUT:
+		return fail(c, "no answer in time");
+	case AMQP_STATUS_HEARTBEAT_TIMEOUT:
+		return fail(c, "the broker was silent for %lld s", (long long)(2 * c->beat / 1000));
+	case AMQP_STATUS_CONNECTION_CLOSED:
+	case AMQP_STATUS_SOCKET_CLOSED:
+		return fail(c, "the broker closed the connection");
+	case AMQP_STATUS_HOSTNAME_RESOLUTION_FAILED:
+		return fail(c, "the host's name can't be looked up");
+	case AMQP_STATUS_BAD_AMQP_DATA:
+	case AMQP_STATUS_WRONG_METHOD:
+	case AMQP_STATUS_INCOMPATIBLE_AMQP_VERSION:
+		return fail(c, "what answers does not speak AMQP 0-9-1 as a broker does (%s)",
+		            amqp_error_string2(status));
+	case AMQP_STATUS_SOCKET_ERROR:
+		/* The library connects without waiting and tells no reason it learns later. */
+		if (!error || error == EINPROGRESS)
+			return fail(c, "connection refused, or no way to the host");
+		snprintf(words, sizeof words, "%s", strerror(error));
+		words[0] = (char)tolower((unsigned char)words[0]);
+		return fail(c, "%s", words);
+	default:
+		if (tls_why(&c->refusal, words, sizeof words))
+			return fail(c, "%s", words);
+		return fail(c, "%s", amqp_error_string2(status));
 	}
-	size_t cap = c->out_cap ? c->out_cap : 2 * FRAME_MAX;
-	while (cap - c->out_len < n)
-		cap *= 2;
-	if (cap == c->out_cap)
-		return 0;
-	unsigned char *out = realloc(c->out, cap);
-	if (!out)
-		return fail(c, "out of memory");
-	c->out = out;
-	c->out_cap = cap;
-	return 0;
 }
 
-/* Completes the frame whose payload of len bytes stands FRAME_HEADER behind the queue's end. */
-static void frame_end(struct connection *c, uint8_t type, unsigned channel, size_t len)
-{
-	unsigned char *p = c->out + c->out_len;
-	p[0] = type;
-	put16(p + 1, channel);
-	put32(p + 3, (uint32_t)len);
-	p[FRAME_HEADER + len] = AMQP_FRAME_END;
-	c->out_len += FRAME_HEADER + len + FRAME_END;
-}
-
-static int queue_method(struct connection *c, unsigned channel, amqp_method_number_t id,
-                        void *fields)
-{
-	if (reserve(c, c->frame_max))
-		return -1;
-	unsigned char *p = c->out + c->out_len + FRAME_HEADER;
-	put32(p, id);
-	amqp_bytes_t room = {c->frame_max - FRAME_HEADER - FRAME_END - 4, p + 4};
-	int len = amqp_encode_method(id, fields, room);
-	if (len < 0)
-		return fail(c, "a request does not fit a frame of %zu bytes", c->frame_max);
-	frame_end(c, AMQP_FRAME_METHOD, channel, (size_t)len + 4);
-	return 0;
-}
-
-static int queue_header(struct connection *c, amqp_basic_properties_t *properties, size_t body)
-{
-	if (reserve(c, c->frame_max))
-		return -1;
-	unsigned char *p = c->out + c->out_len + FRAME_HEADER;
-	put16(p, AMQP_BASIC_CLASS);
-	put16(p + 2, 0); /* weight */
-	put32(p + 4, (uint32_t)((uint64_t)body >> 32));
-	put32(p + 8, (uint32_t)body);
-	amqp_bytes_t room = {c->frame_max - FRAME_HEADER - FRAME_END - 12, p + 12};
-	int len = amqp_encode_properties(AMQP_BASIC_CLASS, properties, room);
-	if (len < 0)
-		return -1;
-	frame_end(c, AMQP_FRAME_HEADER, CONNECTION_CHANNEL, (size_t)len + 12);
-	return 0;
-}
-
-static int queue_body(struct connection *c, struct str body)
-{
-	size_t most = c->frame_max - FRAME_HEADER - FRAME_END;
-	if (reserve(c, body.len + (body.len / most + 1) * (FRAME_HEADER + FRAME_END)))
-		return -1;
-	for (size_t off = 0, n; off < body.len; off += n) {
-		n = body.len - off < most ? body.len - off : most;
-		memcpy(c->out + c->out_len + FRAME_HEADER, body.s + off, n);
-		frame_end(c, AMQP_FRAME_BODY, CONNECTION_CHANNEL, n);
-	}
-	return 0;
-}
-
-int connection_publish(struct connection *c, amqp_basic_publish_t *publish,
-                       amqp_basic_properties_t *properties, struct str body)
-{
-	/* From the queue's front, which reserve() may move. */
-	size_t before = c->out_len - c->out_off;
-	if (!queue_method(c, CONNECTION_CHANNEL, AMQP_BASIC_PUBLISH_METHOD, publish) &&
-	    !queue_header(c, properties, body.len) && !queue_body(c, body))
-		return 0;
-	c->out_len = c->out_off + before; /* no half a message */
-	return c->broken ? -1 : CONNECTION_TOO_LONG;
-}
-
-int connection_write(struct connection *c)
-{
-	if (c->broken || c->mute)
-		return -1;
-	while (c->out_off < c->out_len) {
-		ssize_t n =
-		    transport_write(&c->transport, c->out + c->out_off, c->out_len - c->out_off);
-		if (n < 0) {
-			snprintf(c->why, sizeof c->why, "%s", c->transport.why);
-			c->mute = true;
-			return -1;
-		}
-		if (!n)
-			return 0;
-		c->out_off += (size_t)n;
-		c->last_out = transport_now();
-	}
-	c->out_off = c->out_len = 0;
-	if (c->out_cap > KEEP) {
-		free(c->out);
-		c->out = NULL;
-		c->out_cap = 0;
-	}
-	return 0;
-}
-
-size_t connection_queued(const struct connection *c)
-{
-	return c->out_len - c->out_off;
-}
-
-bool connection_stuck(const struct connection *c)
-{
-	return c->transport.full;
-}
-
-/* --- reading --- */
-
-/* The broker's reasons come with its code: "ACCESS_REFUSED - ...". */
+/* connection.close and channel.close. The broker's reasons come with its code: "ACCESS_REFUSED -
+ * ...". */
 static int closed(struct connection *c, unsigned code, amqp_bytes_t text)
 {
-	char words[sizeof c->why];
+	char words[sizeof c->why - 8];
 	quote(words, sizeof words, text);
 	c->code = (int)code;
 	return fail(c, "%u %s", code, words);
 }
 
-void connection_channel_closed(struct connection *c, const amqp_channel_close_t *close)
+static int replied(struct connection *c, amqp_rpc_reply_t reply)
 {
-	closed(c, close->reply_code, close->reply_text);
-}
-
-/* Methods of channel 0 after the login. */
-static int connection_method(struct connection *c, const struct connection_frame *f)
-{
-	switch (f->method) {
-	case AMQP_CONNECTION_BLOCKED_METHOD:
-		quote(c->blocked_why, sizeof c->blocked_why,
-		      ((amqp_connection_blocked_t *)f->decoded)->reason);
-		c->blocked = true;
+	const amqp_connection_close_t *connection = reply.reply.decoded;
+	const amqp_channel_close_t *channel = reply.reply.decoded;
+	if (reply.reply_type == AMQP_RESPONSE_NORMAL)
 		return 0;
-	case AMQP_CONNECTION_UNBLOCKED_METHOD:
-		c->blocked = false;
-		return 0;
-	case AMQP_CONNECTION_CLOSE_METHOD: {
-		amqp_connection_close_t *close = f->decoded;
-		amqp_connection_close_ok_t ok = {0};
-		if (!connection_queued(c) &&
-		    !queue_method(c, 0, AMQP_CONNECTION_CLOSE_OK_METHOD, &ok))
-			connection_write(c);
-		return closed(c, close->reply_code, close->reply_text);
-	}
-	default:
-		return fail(c, "the broker sent an unexpected method %08x", f->method);
-	}
-}
-
-/* Makes a frame of payload[0..len). 0, or -1. */
-static int decode(struct connection *c, unsigned type, const unsigned char *payload, size_t len,
-                  struct connection_frame *f_r)
-{
-	amqp_bytes_t rest;
-	*f_r = (struct connection_frame){.type = (uint8_t)type};
-	switch (type) {
-	case AMQP_FRAME_METHOD:
-		if (len < 4)
-			return fail(c, "the broker sent a method frame that is too short");
-		f_r->method = get32(payload);
-		rest = (amqp_bytes_t){len - 4, (void *)(uintptr_t)(payload + 4)};
-		if (amqp_decode_method(f_r->method, &c->pool, rest, &f_r->decoded) < 0)
-			return fail(c, "the broker sent a method %08x that can't be read",
-			            f_r->method);
-		return 0;
-	case AMQP_FRAME_HEADER:
-		if (len < 12)
-			return fail(c, "the broker sent a header frame that is too short");
-		f_r->body_size = (uint64_t)get32(payload + 4) << 32 | get32(payload + 8);
-		rest = (amqp_bytes_t){len - 12, (void *)(uintptr_t)(payload + 12)};
-		if (((unsigned)payload[0] << 8 | payload[1]) != AMQP_BASIC_CLASS ||
-		    amqp_decode_properties(AMQP_BASIC_CLASS, &c->pool, rest,
-		                           (void **)&c->properties) < 0)
-			return fail(c, "the broker sent a header that can't be read");
-		f_r->properties = c->properties;
-		return 0;
-	case AMQP_FRAME_BODY:
-		f_r->body_len = len;
-		return 0;
-	default:
-		return fail(c, "the broker sent a frame of unknown type %u", type);
-	}
-}
-
-/* The next whole frame in the buffer: 1 with its channel, 0 more bytes are needed, -1. */
-static int take(struct connection *c, struct connection_frame *f_r, unsigned *channel_r)
-{
-	const unsigned char *p = c->in + c->in_off;
-	size_t have = c->in_len - c->in_off;
-
-	if (have < FRAME_HEADER)
-		return 0;
-	if (!memcmp(p, "AMQP", 4))
-		return fail(c, "the broker does not speak AMQP 0-9-1 here");
-	size_t len = get32(p + 3);
-	if (*p < AMQP_FRAME_METHOD || *p > AMQP_FRAME_HEARTBEAT)
-		return fail(c, "what answers is not an AMQP broker (is it a TLS port?)");
-	if (len > c->frame_max - FRAME_HEADER - FRAME_END)
-		return fail(c, "the broker sent a frame longer than agreed");
-	if (have < FRAME_HEADER + len + FRAME_END)
-		return 0;
-	if (p[FRAME_HEADER + len] != AMQP_FRAME_END)
-		return fail(c, "the broker sent a frame without an end");
-	c->in_off += FRAME_HEADER + len + FRAME_END;
-	*channel_r = (unsigned)p[1] << 8 | p[2];
-	*f_r = (struct connection_frame){.type = AMQP_FRAME_HEARTBEAT};
-	if (*p != AMQP_FRAME_HEARTBEAT && decode(c, *p, p + FRAME_HEADER, len, f_r))
-		return -1;
-	return 1;
-}
-
-/* Reads more. 1 some came, 0 none, -1. */
-static int fill(struct connection *c)
-{
-	if (c->in_off == c->in_len) {
-		c->in_off = c->in_len = 0;
-	} else if (c->in_cap - c->in_len < READ_SIZE) {
-		c->in_len -= c->in_off;
-		memmove(c->in, c->in + c->in_off, c->in_len);
-		c->in_off = 0;
-	}
-	ssize_t n = transport_read(&c->transport, c->in + c->in_len, c->in_cap - c->in_len);
-	if (n < 0)
-		return fail(c, "%s", c->transport.why);
-	if (!n && c->mute)
-		return fail(c, "the broker closed the connection");
-	if (!n)
-		return 0;
-	c->in_len += (size_t)n;
-	c->last_in = transport_now();
-	return 1;
-}
-
-/* The next frame of either channel, heartbeats left out. */
-static int next_any(struct connection *c, struct connection_frame *f_r, unsigned *channel_r)
-{
-	if (c->broken)
-		return -1;
-	for (;;) {
-		recycle_amqp_pool(&c->pool);
-		int n = take(c, f_r, channel_r);
-		if (n > 0 && f_r->type == AMQP_FRAME_HEARTBEAT)
-			continue;
-		if (n)
-			return n;
-		n = fill(c);
-		if (n <= 0)
-			return n;
-	}
-}
-
-int connection_next(struct connection *c, struct connection_frame *f_r)
-{
-	unsigned channel;
-	for (;;) {
-		int n = next_any(c, f_r, &channel);
-		if (n <= 0)
-			return n;
-		if (channel == CONNECTION_CHANNEL)
-			return 1;
-		if (channel || f_r->type != AMQP_FRAME_METHOD)
-			return fail(c, "the broker sent a frame on channel %u", channel);
-		if (connection_method(c, f_r))
-			return -1;
-	}
+	if (reply.reply_type != AMQP_RESPONSE_SERVER_EXCEPTION)
+		return failed(c, reply.library_error);
+	if (reply.reply.id == AMQP_CHANNEL_CLOSE_METHOD)
+		return closed(c, channel->reply_code, channel->reply_text);
+	return closed(c, connection->reply_code, connection->reply_text);
 }
 
 /* --- time --- */
 
-int connection_tick(struct connection *c, bool awaiting)
+static struct timeval timeval(int64_t ms)
 {
-	int64_t now = transport_now(), beat = c->heartbeat * INT64_C(1000);
-	/* The broker beats every half interval, so a longer time-out than that is fair. */
-	int64_t limit = awaiting ? (c->timeout > beat ? c->timeout : beat) : 2 * beat;
+	if (ms < 1)
+		ms = 1;
+	return (struct timeval){ms / 1000, ms % 1000 * 1000};
+}
 
-	if (c->broken)
-		return -1;
-	if (limit && now - c->last_in > limit)
-		return fail(c, "the broker was silent for %lld s", (long long)(limit / 1000));
-	/* Half a frame may be queued, and then the broker hears from us anyway. */
-	if (beat && now - c->last_out >= beat / 2 && !connection_queued(c)) {
-		if (reserve(c, FRAME_HEADER + FRAME_END))
-			return -1;
-		frame_end(c, AMQP_FRAME_HEARTBEAT, 0, 0);
-		connection_write(c);
-	}
-	return 0;
+/* The library writes each frame by itself; while the cork is in, the kernel makes full segments of
+ * them. Taking it out also sends what 0.11 holds back behind a body that fills its last frame. */
+static void cork(struct connection *c, bool in)
+{
+	int v = in;
+	if (c->corked != in)
+		setsockopt(amqp_get_sockfd(c->amqp), IPPROTO_TCP, TCP_CORK, &v, sizeof v);
+	c->corked = in;
+}
+
+/* The kernel breaks the connection when the broker's takes nothing for ms; 0: never. */
+static void user_timeout(struct connection *c, int64_t ms)
+{
+	unsigned v = (unsigned)ms;
+	setsockopt(amqp_get_sockfd(c->amqp), IPPROTO_TCP, TCP_USER_TIMEOUT, &v, sizeof v);
+}
+
+/* Which of the events came true until ms have passed. */
+static short ready(struct connection *c, short events, int64_t ms)
+{
+	struct pollfd p = {.fd = amqp_get_sockfd(c->amqp), .events = events};
+	if (poll(&p, 1, (int)ms) <= 0)
+		return 0;
+	if (p.revents & POLLIN)
+		c->last_in = connection_now();
+	if (p.revents & POLLOUT)
+		c->full = false;
+	return p.revents;
 }
 
 void connection_wait(struct connection *c, int64_t ms)
 {
-	int64_t beat = c->heartbeat * INT64_C(1000);
-	if (beat) {
-		int64_t due = c->last_out + beat / 2 - transport_now();
-		if (due < 10)
-			due = 10;
-		if (due < ms)
-			ms = due;
-	}
-	transport_wait(&c->transport, connection_queued(c) > 0, ms);
+	ready(c, c->full ? POLLIN | POLLOUT : POLLIN, ms < TICK_MS ? ms : TICK_MS);
 }
 
 /* --- requests --- */
 
-/* Waits for a method of a channel; connection.close and channel.close are failures. */
-static int await(struct connection *c, unsigned channel, amqp_method_number_t id,
-                 struct connection_frame *f_r, int64_t deadline)
+amqp_connection_state_t connection_request(struct connection *c, int64_t deadline)
 {
-	unsigned came;
-	for (;;) {
-		connection_write(c); /* when that fails, reading says why */
-		int n = next_any(c, f_r, &came);
-		if (n < 0)
+	struct timeval left = timeval(deadline - connection_now());
+	amqp_set_rpc_timeout(c->amqp, &left);
+	errno = 0;
+	return c->amqp;
+}
+
+int connection_answer(struct connection *c)
+{
+	return c->broken ? -1 : replied(c, amqp_get_rpc_reply(c->amqp));
+}
+
+static int connect_socket(struct connection *c, const struct connection_options *opt,
+                          int64_t deadline)
+{
+	char *why;
+	amqp_socket_t *s = opt->tls ? amqp_ssl_socket_new(c->amqp) : amqp_tcp_socket_new(c->amqp);
+	if (!s)
+		return fail(c, "out of memory");
+	if (opt->tls) {
+		SSL_CTX *ctx = amqp_ssl_socket_get_context(s);
+		if (tls_setup(ctx, opt->cafile, opt->certificate, opt->key, &why)) {
+			fail(c, "%s", why ? why : "out of memory");
+			free(why);
 			return -1;
-		if (!n) {
-			int64_t left = deadline - transport_now();
-			if (left <= 0)
-				return fail(c,
-				            c->blocked ? "no answer in time: blocked, %s"
-				                       : "no answer in time%s",
-				            c->blocked ? c->blocked_why : "");
-			transport_wait(&c->transport, connection_queued(c) > 0, left);
-			continue;
 		}
-		if (f_r->type == AMQP_FRAME_METHOD && came == channel && f_r->method == id)
-			return 0;
-		if (f_r->type == AMQP_FRAME_METHOD && came &&
-		    f_r->method == AMQP_CHANNEL_CLOSE_METHOD) {
-			connection_channel_closed(c, f_r->decoded);
-			return -1;
-		}
-		if (!came && f_r->type == AMQP_FRAME_METHOD) {
-			if (connection_method(c, f_r))
-				return -1;
-		} else {
-			return fail(c, "the broker sent an unexpected frame");
-		}
+		if (tls_expect(ctx, opt->host, &c->refusal))
+			return fail(c, "out of memory");
+		/* OpenSSL compares the name in the handshake, and addresses too, which the
+		 * library's own comparison does not. */
+		amqp_ssl_socket_set_verify_hostname(s, 0);
 	}
+	struct timeval left = timeval(deadline - connection_now());
+	errno = 0;
+	int status = amqp_socket_open_noblock(s, opt->host, opt->port, &left);
+	return status ? failed(c, status) : 0;
 }
 
-int connection_call(struct connection *c, amqp_method_number_t id, void *request,
-                    amqp_method_number_t reply, int64_t deadline)
-{
-	struct connection_frame f;
-	if (c->broken || queue_method(c, CONNECTION_CHANNEL, id, request))
-		return -1;
-	return await(c, CONNECTION_CHANNEL, reply, &f, deadline);
-}
-
-/* --- login --- */
+#define LENGTH(array) ((int)(sizeof(array) / sizeof *(array)))
 
 static amqp_table_entry_t capability(const char *name)
 {
@@ -455,103 +221,34 @@ static amqp_table_entry_t text(const char *name, const char *value)
 	    .value = {.kind = AMQP_FIELD_KIND_UTF8, .value = {.bytes = amqp_cstring_bytes(value)}}};
 }
 
-static bool offered(amqp_bytes_t list, const char *mechanism)
-{
-	const char *s = list.bytes, *end = s + list.len;
-	size_t len = strlen(mechanism);
-	while (s < end) {
-		const char *space = memchr(s, ' ', (size_t)(end - s));
-		if (!space)
-			space = end;
-		if ((size_t)(space - s) == len && !memcmp(s, mechanism, len))
-			return true;
-		s = space + 1;
-	}
-	return false;
-}
-
-static int start(struct connection *c, const struct connection_options *opt)
+static int login(struct connection *c, const struct connection_options *opt, int64_t deadline)
 {
 	/* Without connection.blocked the broker never says that it takes no more, and without
 	 * authentication_failure_close it drops a refused login without a word. */
 	amqp_table_entry_t capabilities[] = {
-	    capability("publisher_confirms"),
-	    capability("basic.nack"),
-	    capability("connection.blocked"),
-	    capability("authentication_failure_close"),
+	    capability("publisher_confirms"),         capability("basic.nack"),
+	    capability("connection.blocked"),         capability("authentication_failure_close"),
+	    capability("exchange_exchange_bindings"),
 	};
 	amqp_table_entry_t properties[] = {
 	    text("product", "notifyd"),
+	    text("version", PACKAGE_VERSION),
 	    text("connection_name", opt->name),
 	    {.key = amqp_cstring_bytes("capabilities"),
 	     .value = {.kind = AMQP_FIELD_KIND_TABLE,
-	               .value = {.table = {sizeof capabilities / sizeof *capabilities,
-	                                   capabilities}}}},
+	               .value = {.table = {LENGTH(capabilities), capabilities}}}},
 	};
-	size_t user = strlen(opt->user), password = strlen(opt->password);
-	char response[2 * (4 * 255 + 1)]; /* address.c and check() bound both */
-	if (user + password + 2 > sizeof response)
-		return fail(c, "the password is too long");
-	response[0] = response[user + 1] = '\0';
-	memcpy(response + 1, opt->user, user);
-	memcpy(response + user + 2, opt->password, password);
-	amqp_connection_start_ok_t ok = {
-	    .client_properties = {sizeof properties / sizeof *properties, properties},
-	    .mechanism = amqp_cstring_bytes("PLAIN"),
-	    .response = {user + password + 2, response},
-	    .locale = amqp_cstring_bytes("en_US"),
-	};
-	int result = queue_method(c, 0, AMQP_CONNECTION_START_OK_METHOD, &ok);
-	explicit_bzero(response, sizeof response);
-	return result;
-}
+	amqp_table_t table = {LENGTH(properties), properties};
+	struct timeval left = timeval(deadline - connection_now());
 
-static int tune(struct connection *c, const amqp_connection_tune_t *offer, int heartbeat)
-{
-	amqp_connection_tune_ok_t ok = {
-	    .channel_max = CONNECTION_CHANNEL,
-	    .frame_max = FRAME_MAX,
-	    .heartbeat = (uint16_t)heartbeat,
-	};
-	if (offer->frame_max && offer->frame_max < FRAME_MAX)
-		ok.frame_max = offer->frame_max;
-	if (ok.frame_max < FRAME_MIN)
-		return fail(c, "the broker's frame-max %u is below %d", ok.frame_max, FRAME_MIN);
-	if (queue_method(c, 0, AMQP_CONNECTION_TUNE_OK_METHOD, &ok))
+	amqp_set_handshake_timeout(c->amqp, &left);
+	errno = 0;
+	if (replied(c, amqp_login_with_properties(
+			   c->amqp, opt->vhost, CONNECTION_CHANNEL, FRAME_MAX, opt->heartbeat,
+			   &table, AMQP_SASL_METHOD_PLAIN, opt->user, opt->password)))
 		return -1;
-	c->frame_max = ok.frame_max;
-	c->heartbeat = heartbeat;
-	return 0;
-}
-
-static int login(struct connection *c, const struct connection_options *opt, int64_t deadline)
-{
-	static const unsigned char greeting[8] = {'A', 'M', 'Q', 'P', 0, 0, 9, 1};
-	struct connection_frame f;
-
-	if (reserve(c, sizeof greeting))
-		return -1;
-	memcpy(c->out, greeting, sizeof greeting);
-	c->out_len = sizeof greeting;
-	if (await(c, 0, AMQP_CONNECTION_START_METHOD, &f, deadline))
-		return -1;
-	if (!offered(((amqp_connection_start_t *)f.decoded)->mechanisms, "PLAIN"))
-		return fail(c, "the broker does not offer to log in by PLAIN");
-	if (start(c, opt))
-		return -1;
-	int result = await(c, 0, AMQP_CONNECTION_TUNE_METHOD, &f, deadline);
-	/* What was queued is still in the buffer, the password with it. */
-	if (c->out)
-		explicit_bzero(c->out, c->out_cap);
-	if (result || tune(c, f.decoded, opt->heartbeat))
-		return -1;
-	amqp_connection_open_t open = {.virtual_host = amqp_cstring_bytes(opt->vhost)};
-	if (queue_method(c, 0, AMQP_CONNECTION_OPEN_METHOD, &open) ||
-	    await(c, 0, AMQP_CONNECTION_OPEN_OK_METHOD, &f, deadline))
-		return -1;
-	amqp_channel_open_t channel = {.out_of_band = amqp_empty_bytes};
-	return connection_call(c, AMQP_CHANNEL_OPEN_METHOD, &channel, AMQP_CHANNEL_OPEN_OK_METHOD,
-	                       deadline);
+	amqp_channel_open(connection_request(c, deadline), CONNECTION_CHANNEL);
+	return connection_answer(c);
 }
 
 int connection_open(struct connection **c_r, const struct connection_options *opt, int64_t deadline,
@@ -559,50 +256,161 @@ int connection_open(struct connection **c_r, const struct connection_options *op
 {
 	struct connection *c = *c_r = calloc(1, sizeof *c);
 	*code_r = 0;
-	if (!c) {
+	if (c)
+		c->amqp = amqp_new_connection();
+	if (!c || !c->amqp) {
+		free(c);
+		*c_r = NULL;
 		snprintf(why, whysize, "out of memory");
 		return -1;
 	}
-	c->transport.fd = -1;
-	init_amqp_pool(&c->pool, 4096);
-	c->frame_max = FRAME_MAX;
 	c->timeout = opt->timeout;
-	c->in_cap = FRAME_MAX + READ_SIZE;
-	c->in = malloc(c->in_cap);
-	if (!c->in)
-		fail(c, "out of memory");
-	else if (transport_open(&c->transport, opt->host, opt->port, opt->tls, deadline))
-		fail(c, "%s", c->transport.why);
-	else {
-		c->last_in = c->last_out = transport_now();
-		if (!login(c, opt, deadline))
-			return 0;
+	if (!connect_socket(c, opt, deadline) && !login(c, opt, deadline)) {
+		c->beat = amqp_get_heartbeat(c->amqp) * INT64_C(1000);
+		c->last_in = connection_now();
+		/* Ends the library's wait on a full socket, and after it for a broker that is
+		 * gone. */
+		user_timeout(c, c->timeout);
+		return 0;
 	}
 	snprintf(why, whysize, "%s", c->why);
 	*code_r = c->code;
-	c->broken = true;
-	connection_close(c_r);
+	connection_close(c_r, false);
 	return -1;
 }
 
-void connection_close(struct connection **c_r)
+void connection_close(struct connection **c_r, bool idle)
 {
 	struct connection *c = *c_r;
 	if (!c)
 		return;
-	/* Spares the broker a warning in its log. Only between frames. */
-	if (!c->broken && !c->mute && !connection_queued(c)) {
-		amqp_connection_close_t bye = {.reply_code = AMQP_REPLY_SUCCESS,
-		                               .reply_text = amqp_cstring_bytes("goodbye")};
-		if (!queue_method(c, 0, AMQP_CONNECTION_CLOSE_METHOD, &bye))
-			connection_write(c);
-	}
-	transport_close(&c->transport);
-	empty_amqp_pool(&c->pool);
-	free(c->in);
-	free(c->out);
+	/* Spares the broker a warning in its log. */
+	if (idle && !c->broken && !c->mute && !c->blocked && ready(c, POLLOUT, 0) == POLLOUT)
+		amqp_connection_close(connection_request(c, connection_now() + LEAVE_MS),
+		                      AMQP_REPLY_SUCCESS);
+	amqp_destroy_connection(c->amqp);
 	free(c);
 	*c_r = NULL;
+}
+
+/* --- after the login --- */
+
+/* A method that is the connection's business, not the driver's. */
+static void method(struct connection *c, const amqp_frame_t *f)
+{
+	void *decoded = f->payload.method.decoded;
+	switch (f->payload.method.id) {
+	case AMQP_CONNECTION_BLOCKED_METHOD:
+		quote(c->blocked_why, sizeof c->blocked_why,
+		      ((amqp_connection_blocked_t *)decoded)->reason);
+		c->blocked = true;
+		/* From now on the broker reads nothing, for as long as its alarm lasts. What is
+		 * still in the socket would break the connection and go out twice. But where a
+		 * large message has filled it to the brim, the library's next heartbeat would wait
+		 * for all that time: better it breaks. */
+		if (c->last_len <= SMALL || ready(c, POLLOUT, 0) & POLLOUT)
+			user_timeout(c, 0);
+		break;
+	case AMQP_CONNECTION_UNBLOCKED_METHOD:
+		c->blocked = false;
+		user_timeout(c, c->timeout);
+		break;
+	case AMQP_CONNECTION_CLOSE_METHOD: {
+		amqp_connection_close_t *close = decoded;
+		amqp_connection_close_ok_t ok = {0};
+		if (!c->mute && ready(c, POLLOUT, 0) & POLLOUT)
+			amqp_send_method(c->amqp, 0, AMQP_CONNECTION_CLOSE_OK_METHOD, &ok);
+		closed(c, close->reply_code, close->reply_text);
+		break;
+	}
+	case AMQP_CHANNEL_CLOSE_METHOD: {
+		amqp_channel_close_t *close = decoded;
+		closed(c, close->reply_code, close->reply_text);
+		break;
+	}
+	default:
+		fail(c, "the broker sent an unexpected method %08x", f->payload.method.id);
+	}
+}
+
+/* The library breaks a connection that is silent for two heartbeats; less will do while answers are
+ * due. The broker beats every half interval, so that a time-out shorter than one would be unfair.
+ */
+static int none_yet(struct connection *c, bool awaiting)
+{
+	int64_t limit = c->timeout > c->beat ? c->timeout : c->beat;
+	if (!awaiting || connection_now() - c->last_in <= limit)
+		return 0;
+	return fail(c, "the broker was silent for %lld s", (long long)(limit / 1000));
+}
+
+int connection_next(struct connection *c, bool awaiting, amqp_frame_t *f_r)
+{
+	static const struct timeval at_once;
+	cork(c, false);
+	/* The library swallows heartbeats: seen before it does. */
+	if (!c->broken && connection_now() - c->last_in >= TICK_MS)
+		ready(c, POLLIN, 0);
+	while (!c->broken) {
+		amqp_maybe_release_buffers(c->amqp);
+		errno = 0;
+		int status = amqp_simple_wait_frame_noblock(c->amqp, f_r, &at_once);
+		if (status && c->mute) {
+			c->broken = true; /* nothing more was said, and why stands */
+			return c->blocked ? fail(c, "blocked: %s", c->blocked_why) : -1;
+		}
+		if (status)
+			return status == AMQP_STATUS_TIMEOUT ? none_yet(c, awaiting)
+			                                     : failed(c, status);
+		c->last_in = connection_now();
+		bool ours = f_r->channel == CONNECTION_CHANNEL;
+		if (ours && (f_r->frame_type != AMQP_FRAME_METHOD ||
+		             f_r->payload.method.id != AMQP_CHANNEL_CLOSE_METHOD))
+			return 1;
+		if (f_r->frame_type != AMQP_FRAME_METHOD)
+			return fail(c, "the broker sent a frame on channel %u", f_r->channel);
+		method(c, f_r);
+	}
+	return -1;
+}
+
+/* A heartbeat is missed already: the library would wait for the next, 0.11 without end. */
+static bool late(const struct connection *c)
+{
+	return c->beat && connection_now() - c->last_in > c->beat;
+}
+
+int connection_publish(struct connection *c, const char *exchange, amqp_bytes_t key,
+                       const amqp_basic_properties_t *properties, amqp_bytes_t body)
+{
+	if (c->broken || c->mute || late(c))
+		return CONNECTION_FULL;
+	/* POLLOUT means that a third of the socket's buffer is free, so that no message waits but a
+	 * large one, for which TCP_USER_TIMEOUT is the bound; and heartbeats find room still. */
+	c->full = true;
+	if (!(ready(c, POLLOUT, 0) & POLLOUT))
+		return CONNECTION_FULL;
+	c->last_len = body.len;
+	cork(c, true);
+	errno = 0;
+	int status = amqp_basic_publish(c->amqp, CONNECTION_CHANNEL, amqp_cstring_bytes(exchange),
+	                                key, 1, 0, properties, body);
+	if (!status)
+		return 0;
+	failed(c, status);
+	c->broken = false;
+	c->mute = true;
+	return CONNECTION_FULL;
+}
+
+bool connection_full(const struct connection *c)
+{
+	return c->full || late(c);
+}
+
+size_t connection_frame_max(const struct connection *c)
+{
+	return (size_t)amqp_get_frame_max(c->amqp);
 }
 
 const char *connection_blocked(const struct connection *c)

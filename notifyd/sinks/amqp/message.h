@@ -23,6 +23,9 @@ struct message {
 
 /* Fills properties and key, which borrow from rec and m until the next call. -1: out of memory. */
 int message_set(struct message *m, const unsigned char uuid[16], const struct record *rec);
+
+/* An upper bound of what the properties take in a frame. */
+size_t message_properties_max(const struct message *m);
 void message_free(struct message *m);
 
 #endif

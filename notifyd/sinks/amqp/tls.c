@@ -4,7 +4,7 @@
 #include "../../../lib/buf.h"
 #include "../../secret.h"
 
-#include <errno.h>
+#include <arpa/inet.h>
 #include <openssl/err.h>
 #include <openssl/pem.h>
 #include <openssl/x509v3.h>
@@ -87,14 +87,13 @@ static int use_certificate(SSL_CTX *ctx, const char *file, char **why_r)
 	return 0;
 }
 
-static int setup(SSL_CTX *ctx, const char *cafile, const char *certificate, const char *key,
-                 char **why_r)
+int tls_setup(SSL_CTX *ctx, const char *cafile, const char *certificate, const char *key,
+              char **why_r)
 {
+	ERR_clear_error();
+	*why_r = NULL;
 	SSL_CTX_set_min_proto_version(ctx, TLS1_2_VERSION);
 	SSL_CTX_set_verify(ctx, SSL_VERIFY_PEER, NULL);
-	/* The transport writes what is left from a buffer that may have moved, and polls itself. */
-	SSL_CTX_set_mode(ctx, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
-	SSL_CTX_clear_mode(ctx, SSL_MODE_AUTO_RETRY);
 	if (cafile && SSL_CTX_load_verify_file(ctx, cafile) != 1)
 		return wrong(why_r,
 		             "cafile %s can't be used: it must be readable and hold certificates "
@@ -109,17 +108,50 @@ static int setup(SSL_CTX *ctx, const char *cafile, const char *certificate, cons
 	return 0;
 }
 
-int tls_context(SSL_CTX **ctx_r, const char *cafile, const char *certificate, const char *key,
-                char **why_r)
+int tls_check(const char *cafile, const char *certificate, const char *key, char **why_r)
 {
-	ERR_clear_error();
+	SSL_CTX *ctx = SSL_CTX_new(TLS_client_method());
 	*why_r = NULL;
-	*ctx_r = SSL_CTX_new(TLS_client_method());
-	if (!*ctx_r)
+	if (!ctx)
 		return wrong(why_r, "TLS can't be set up");
-	if (!setup(*ctx_r, cafile, certificate, key, why_r))
-		return 0;
-	SSL_CTX_free(*ctx_r);
-	*ctx_r = NULL;
-	return -1;
+	int result = tls_setup(ctx, cafile, certificate, key, why_r);
+	SSL_CTX_free(ctx);
+	return result;
+}
+
+static int verified(int ok, X509_STORE_CTX *store)
+{
+	const SSL *ssl = X509_STORE_CTX_get_ex_data(store, SSL_get_ex_data_X509_STORE_CTX_idx());
+	struct tls_refusal *refusal = SSL_CTX_get_app_data(SSL_get_SSL_CTX(ssl));
+	if (!ok)
+		refusal->error = X509_STORE_CTX_get_error(store);
+	return ok;
+}
+
+int tls_expect(SSL_CTX *ctx, const char *host, struct tls_refusal *refusal)
+{
+	unsigned char address[sizeof(struct in6_addr)];
+	X509_VERIFY_PARAM *param = SSL_CTX_get0_param(ctx);
+
+	*refusal = (struct tls_refusal){0};
+	SSL_CTX_set_app_data(ctx, refusal);
+	SSL_CTX_set_verify(ctx, SSL_VERIFY_PEER, verified);
+	X509_VERIFY_PARAM_set_hostflags(param, X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS);
+	int ok = inet_pton(AF_INET, host, address) == 1 || inet_pton(AF_INET6, host, address) == 1
+	             ? X509_VERIFY_PARAM_set1_ip_asc(param, host)
+	             : X509_VERIFY_PARAM_set1_host(param, host, 0);
+	return ok == 1 ? 0 : -1;
+}
+
+bool tls_why(const struct tls_refusal *refusal, char *why, size_t size)
+{
+	unsigned long code = ERR_peek_last_error();
+	const char *reason = code ? ERR_reason_error_string(code) : NULL;
+	ERR_clear_error();
+	if (refusal->error)
+		snprintf(why, size, "the broker's certificate is refused: %s",
+		         X509_verify_cert_error_string(refusal->error));
+	else if (code)
+		snprintf(why, size, "TLS failed: %s", reason ? reason : "for no reason told");
+	return refusal->error || code;
 }

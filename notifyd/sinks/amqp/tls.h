@@ -4,11 +4,27 @@
 #define NOTIFYD_AMQP_TLS_H
 
 #include <openssl/ssl.h>
+#include <stdbool.h>
 
-/* A client's context: TLS 1.2 or later, the peer verified against cafile (NULL: the system's
- * store), our certificate and key where they are not NULL. Never asks for a pass phrase.
+/* Sets a client's context up: TLS 1.2 or later, the peer verified against cafile (NULL: the
+ * system's store), our certificate and key where they are not NULL. Never asks for a pass phrase.
  * 0, or -1 with *why_r malloc'd: which file, what is wrong with it and what to do. */
-int tls_context(SSL_CTX **ctx_r, const char *cafile, const char *certificate, const char *key,
-                char **why_r);
+int tls_setup(SSL_CTX *ctx, const char *cafile, const char *certificate, const char *key,
+              char **why_r);
+
+/* The same in a context that is thrown away: can these files be used? */
+int tls_check(const char *cafile, const char *certificate, const char *key, char **why_r);
+
+/* Why a peer's certificate is refused, all zero while none is. */
+struct tls_refusal {
+	int error; /* X509_V_ERR_... */
+};
+
+/* The handshake fails unless the certificate is for host, a name or an address. Refusals go to
+ * *refusal, which the context borrows. 0, or -1: out of memory. */
+int tls_expect(SSL_CTX *ctx, const char *host, struct tls_refusal *refusal);
+
+/* Why TLS failed just now, in words; takes it out of OpenSSL's queue. False when it did not. */
+bool tls_why(const struct tls_refusal *refusal, char *why, size_t size);
 
 #endif

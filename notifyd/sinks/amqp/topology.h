@@ -11,8 +11,8 @@ struct topology {
 	const char *queue_type;
 };
 
-/* Declares them durable, with a binding for every message, and turns confirms on.
- * 0, or -1: connection_code() and connection_why(). */
+/* Declares them durable, with a binding for every message, and turns confirms on,
+ * until deadline. 0, or -1: connection_code() and connection_why(). */
 int topology_declare(const struct topology *t, struct connection *c, int64_t deadline);
 
 #endif

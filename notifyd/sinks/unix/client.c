@@ -16,7 +16,7 @@
 
 #define WRITES_A_TURN 4
 #define LINGER        2000 /* ms for a client to go after its last line */
-#define REST_AT_ONCE  16   /* with more clients than these, no reader keeps its buffer */
+#define REST_AT_ONCE  16   /* with more clients no reader keeps its buffer between turns */
 
 static void on_poll(uv_poll_t *poll, int status, int events);
 
@@ -71,8 +71,8 @@ void client_turn_away(int fd, const char *why)
 	char sink[4096];
 
 	add_error(&out, why, strlen(why));
-	if (!out.failed && send(fd, out.s, out.len, MSG_DONTWAIT | MSG_NOSIGNAL) < 0)
-		errno = 0; /* it finds out by the end of the connection */
+	if (!out.failed)
+		send(fd, out.s, out.len, MSG_DONTWAIT | MSG_NOSIGNAL);
 	buf_free(&out);
 	shutdown(fd, SHUT_WR);
 	/* what stays unread would make the close a reset */
@@ -184,62 +184,71 @@ static void refuse(struct client *c, const struct buf *why)
 	finish_with(c);
 }
 
-void client_turn(struct client *c)
+/* What a send left over is sent when there is room; no turn comes before that. */
+static void keep(struct client *c, const struct buf *out, size_t done)
+{
+	buf_add(&c->out, out->s + done, out->len - done);
+	if (c->out.failed)
+		client_close(c);
+	else
+		watch(c);
+}
+
+/* Reads once and writes it. True when another turn may follow at once. */
+static bool read_and_write(struct client *c)
 {
 	struct server *s = c->server;
 	struct buf *out = &s->gather;
+	ssize_t n = 0;
+
+	buf_reset(out);
+	enum feed_result result = feed_fill(s, c->feed, out);
+	uint64_t pos = feed_pos(c->feed);
+	if (pos > s->head)
+		server_news(s, pos);
+	if (out->failed) {
+		log_incident(LOG_LEVEL_ERROR, s->sink->name, pos,
+		             "memory is short; a client is cut off");
+		client_close(c);
+		return false;
+	}
+	if (result == FEED_FAILED && !c->failed)
+		log_incident(LOG_LEVEL_ERROR, s->sink->name, pos,
+		             "can't read the journal: %s; trying each second", strerror(errno));
+	c->failed = result == FEED_FAILED;
+	c->full = result == FEED_FULL;
+	if (out->len) {
+		n = send(c->fd, out->s, out->len, MSG_NOSIGNAL);
+		if (n < 0 && errno != EAGAIN && errno != EINTR) {
+			/* gone; its last acks may still be there: on_poll() ends it */
+			c->out.failed = true;
+			return false;
+		}
+		c->progress = uv_now(&s->loop);
+	}
+	size_t done = n < 0 ? 0 : (size_t)n;
+	if (done < out->len) {
+		keep(c, out, done);
+		return false;
+	}
+	if (result == FEED_END)
+		server_wait(s, c);
+	return result == FEED_MORE;
+}
+
+void client_turn(struct client *c)
+{
+	struct server *s = c->server;
+	bool more = true;
 
 	client_queue(c, NULL);
 	c->busy = true;
-	for (int i = 0; i < WRITES_A_TURN; i++) {
-		buf_reset(out);
-		enum feed_result result = feed_fill(s, c->feed, out);
-		if (feed_pos(c->feed) > s->head)
-			server_news(s, feed_pos(c->feed));
-		if (out->failed) {
-			log_incident(LOG_LEVEL_ERROR, s->sink->name, feed_pos(c->feed),
-			             "memory is short; a client is cut off");
-			client_close(c);
-			return;
-		}
-		c->full = result == FEED_FULL;
-		if (result == FEED_FAILED && !c->failed)
-			log_incident(LOG_LEVEL_ERROR, s->sink->name, feed_pos(c->feed),
-			             "can't read the journal: %s; trying each second",
-			             strerror(errno));
-		c->failed = result == FEED_FAILED;
-		if (out->len) {
-			ssize_t n = send(c->fd, out->s, out->len, MSG_NOSIGNAL);
-			if (n < 0 && errno != EAGAIN && errno != EINTR) {
-				/* its last acks may still be there to read: on_poll() closes it */
-				n = (ssize_t)out->len;
-				result = FEED_FULL;
-			}
-			size_t done = n < 0 ? 0 : (size_t)n;
-			c->progress = uv_now(&s->loop);
-			if (done < out->len) {
-				buf_add(&c->out, out->s + done, out->len - done);
-				if (c->out.failed)
-					client_close(c);
-				else
-					watch(c);
-				return;
-			}
-		}
-		switch (result) {
-		case FEED_MORE:
-			break;
-		case FEED_END:
-			if (s->nclients > REST_AT_ONCE)
-				feed_rest(c->feed);
-			server_wait(s, c);
-			return;
-		case FEED_FULL:
-		case FEED_FAILED:
-			return;
-		}
-	}
-	server_ready(s, c);
+	for (int i = 0; more && i < WRITES_A_TURN; i++)
+		more = read_and_write(c);
+	if (more)
+		server_ready(s, c);
+	if (s->nclients > REST_AT_ONCE && !closed(c))
+		feed_rest(c->feed);
 }
 
 /* --- reading --- */
@@ -254,9 +263,7 @@ static bool gone(const struct client *c)
 
 static struct client *holder(const struct server *s, const char *name)
 {
-	struct client *c;
-	TAILQ_FOREACH(c, &s->clients, all)
-	{
+	for (struct client *c = TAILQ_FIRST(&s->clients); c; c = TAILQ_NEXT(c, all)) {
 		struct subscription *sub = c->feed ? feed_subscription(c->feed) : NULL;
 		if (sub && strcmp(subscription_name(sub), name) == 0)
 			return c;
@@ -413,8 +420,10 @@ static void drain(struct client *c)
 {
 	char room[16384];
 
-	while (!closed(c) && !c->last_words && take(c, room, sizeof room) > 0)
-		;
+	/* more than a socket holds, but not for ever from one that goes on sending */
+	for (int i = 0; i < 64 && !closed(c) && !c->last_words; i++)
+		if (take(c, room, sizeof room) <= 0)
+			return;
 }
 
 static void on_poll(uv_poll_t *poll, int status, int events)

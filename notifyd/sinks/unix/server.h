@@ -31,6 +31,7 @@ struct server {
 	uint64_t delivered;    /* lines with an event, to all clients */
 	uint64_t head;         /* the highest position that any client has read to */
 	uint64_t damage;       /* the highest position of damage that was logged */
+	bool news;             /* somebody read past `head` since the last look */
 	bool changed;          /* clients or subscriptions came or went: for the status */
 	bool stopping;         /* no more reading; connections close as they are written out */
 	struct buf gather;     /* scratch: the lines of one write */

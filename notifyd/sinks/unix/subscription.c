@@ -318,7 +318,7 @@ void subscription_expire(struct server *s, int64_t after)
 	struct census census = {
 	    .s = s,
 	    .len = strlen(s->sink->name) + 1,
-	    .before = ((int64_t)now.tv_sec * 1000 - after) * 1000,
+	    .before = (int64_t)now.tv_sec * 1000000 + now.tv_nsec / 1000 - after * 1000,
 	};
 	cursor_each(s->journalfd, visit, &census);
 }

@@ -53,7 +53,8 @@ struct unix_sink {
 	size_t clients;   /* option */
 	int64_t expire;   /* option, milliseconds; -1: never */
 	unsigned seconds; /* since the last hourly round */
-	bool deaf;        /* accept() failed for want of something; told once */
+	bool paused;      /* accept() failed for want of something: no more before a second */
+	bool starved;     /* that was told; until all that knocked were let in */
 	bool crowded;     /* the limit of clients was met; told once */
 	bool answered;    /* the supervisor answered to idle */
 };
@@ -89,6 +90,7 @@ void server_news(struct server *s, uint64_t head)
 	struct client *c;
 
 	s->head = head;
+	s->news = true;
 	s->seen = uv_now(&s->loop);
 	while (!s->stopping && (c = TAILQ_FIRST(&s->waiting)) != NULL)
 		server_ready(s, c);
@@ -98,11 +100,11 @@ void server_news(struct server *s, uint64_t head)
 static bool look(struct server *s)
 {
 	struct client *c = TAILQ_FIRST(&s->waiting);
-	uint64_t head = s->head;
 
+	s->news = false;
 	if (c)
 		client_turn(c);
-	return s->head != head;
+	return s->news;
 }
 
 static void on_look(uv_timer_t *timer)
@@ -187,14 +189,16 @@ static void on_arrivals(uv_poll_t *poll, int status, int events)
 		if (fd < 0 && (errno == EINTR || errno == ECONNABORTED))
 			continue;
 		if (fd < 0) {
-			if (errno == EAGAIN)
+			if (errno == EAGAIN) {
+				u->starved = false;
 				return;
+			}
 			/* no descriptor, no memory: come again in a second, not at once */
-			if (!u->deaf)
+			if (!u->starved)
 				log_incident(LOG_LEVEL_ERROR, s->sink->name, LOG_NOPOS,
 				             "%s: can't accept clients: %s; trying each second",
 				             u->listener.path, strerror(errno));
-			u->deaf = true;
+			u->starved = u->paused = true;
 			uv_poll_stop(&u->arrivals);
 			return;
 		}
@@ -240,18 +244,14 @@ static void on_second(uv_timer_t *timer)
 		next = TAILQ_NEXT(c, all);
 		client_second(c);
 	}
-	if (u->deaf) {
-		if (uv_poll_start(&u->arrivals, UV_READABLE, on_arrivals) == 0)
-			u->deaf = false;
-	}
+	if (u->paused)
+		u->paused = uv_poll_start(&u->arrivals, UV_READABLE, on_arrivals) < 0;
 	if (s->nclients < u->clients)
 		u->crowded = false;
 	if (++u->seconds >= HOUR) {
 		u->seconds = 0;
-		TAILQ_FOREACH(c, &s->clients, all)
-		{
+		for (c = TAILQ_FIRST(&s->clients); c; c = TAILQ_NEXT(c, all))
 			client_touch(c);
-		}
 		if (u->expire >= 0)
 			subscription_expire(s, u->expire);
 	}
