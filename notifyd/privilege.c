@@ -25,8 +25,13 @@ static int socket_dir(const struct sink *sink, uid_t uid, gid_t gid, char **why_
 	if (!slash || slash == path)
 		return 0;
 	snprintf(dir, sizeof dir, "%.*s", (int)(slash - path), path);
-	if (mkdir(dir, 0755) < 0)
-		return errno == EEXIST ? 0 : fail(why_r, "make", dir);
+	errno = 0;
+	if (mkdir(dir, 0755) < 0 && errno != EEXIST)
+		return fail(why_r, "make", dir);
+	/* One that is there already is somebody else's, but for our own, which systemd's
+	 * RuntimeDirectory may have made for root. */
+	if (errno == EEXIST && strcmp(dir, "/run/notifyd") != 0)
+		return 0;
 	return chown(dir, uid, gid) < 0 ? fail(why_r, "chown", dir) : 0;
 }
 
