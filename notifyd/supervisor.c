@@ -28,7 +28,7 @@ enum {
 	RESTART_MAX_MS = 30000,
 	STEADY_MS = 60000, /* alive for so long: the doubling begins anew */
 	FINISH_MS = 10000, /* for children to finish after SIGTERM */
-	REBIND_MS = 30000, /* ingest's socket is served by somebody: ask again */
+	REBIND_MS = 5000,  /* between two looks at the socket of ingest */
 };
 
 struct supervisor;
@@ -51,8 +51,8 @@ struct supervisor {
 	struct settings *settings;
 	int journalfd, lock, conf_fd, dgram, dlist;
 	char ingest_path[INGEST_PATH];
-	ino_t ingest_ino;
-	uint64_t rebind;
+	struct statx ingest_mark; /* of that socket's file: inode and birth */
+	uint64_t rebind;          /* loop time of the next look at ingest's socket */
 	bool told_served;
 
 	uv_loop_t loop;
@@ -299,33 +299,67 @@ static void retire(struct child *c)
 
 /* --- the stock socket --- */
 
+static void mark(const char *path, struct statx *x_r)
+{
+	if (statx(AT_FDCWD, path, 0, STATX_INO | STATX_BTIME, x_r) < 0)
+		memset(x_r, 0, sizeof *x_r);
+}
+
+/* The inode alone would not tell: it goes to the next file that is made. */
+static bool is_ours(const struct supervisor *s)
+{
+	struct statx x;
+	mark(s->ingest_path, &x);
+	return x.stx_ino && x.stx_ino == s->ingest_mark.stx_ino &&
+	       x.stx_btime.tv_sec == s->ingest_mark.stx_btime.tv_sec &&
+	       x.stx_btime.tv_nsec == s->ingest_mark.stx_btime.tv_nsec;
+}
+
 static void bind_ingest(struct supervisor *s)
 {
 	char *why = NULL;
 	s->dgram = s->dlist = -1;
 	int r = ingest_bind(s->settings->conf, &s->dgram, &s->dlist, s->ingest_path, &why);
 	if (r == 0) {
-		struct stat st;
-		s->ingest_ino = stat(s->ingest_path, &st) == 0 ? st.st_ino : 0;
+		mark(s->ingest_path, &s->ingest_mark);
 		add_child(s, "ingest", true);
 	} else if (!s->told_served) {
 		log_incident(r > 0 ? LOG_LEVEL_INFO : LOG_LEVEL_WARNING, "ingest", LOG_NOPOS,
 		             "%s; events of a Cyrus without the hook are not taken", why);
 		s->told_served = true;
 	}
-	s->rebind = r == 0 ? 0 : uv_now(&s->loop) + REBIND_MS;
 	free(why);
 }
 
 static void unbind_ingest(struct supervisor *s)
 {
-	struct stat st;
 	if (s->dgram < 0 && s->dlist < 0)
 		return;
-	if (stat(s->ingest_path, &st) == 0 && st.st_ino == s->ingest_ino)
+	if (is_ours(s))
 		unlink(s->ingest_path);
 	close(s->dgram >= 0 ? s->dgram : s->dlist);
 	s->dgram = s->dlist = -1;
+}
+
+/* Every REBIND_MS: a socket that was somebody's may be free now, and ours may be gone: Cyrus's
+ * master takes over the sockets of its cyrus.conf, whoever serves them. */
+static void watch_ingest(struct supervisor *s)
+{
+	s->rebind = uv_now(&s->loop) + REBIND_MS;
+	if (s->dgram >= 0 || s->dlist >= 0) {
+		if (is_ours(s))
+			return;
+		log_incident(LOG_LEVEL_WARNING, "ingest", LOG_NOPOS,
+		             "another program took the socket %s over: take its line out of "
+		             "cyrus.conf, or set notifysocket",
+		             s->ingest_path);
+		for (size_t i = 0; i < s->n_children; i++)
+			if (s->children[i]->ingest)
+				retire(s->children[i--]);
+		unbind_ingest(s);
+		s->told_served = true;
+	}
+	bind_ingest(s);
 }
 
 /* --- timers and signals --- */
@@ -345,8 +379,8 @@ static void on_tick(uv_timer_t *t)
 		uv_process_kill(&c->process, SIGKILL);
 		c->alive = now;
 	}
-	if (s->rebind && now >= s->rebind && !s->stopping)
-		bind_ingest(s);
+	if (now >= s->rebind && !s->stopping)
+		watch_ingest(s);
 	keeper_trim(s->settings, s->journalfd);
 }
 
@@ -597,6 +631,7 @@ int supervisor_main(const char *conf_path, struct settings *settings)
 	for (size_t i = 0; i < settings->n_sinks; i++)
 		add_child(&s, settings->sinks[i].name, false);
 	bind_ingest(&s);
+	s.rebind = uv_now(&s.loop) + REBIND_MS;
 	log_incident(LOG_LEVEL_INFO, NULL, LOG_NOPOS, "serving the journal %s, %zu sinks", dir,
 	             settings->n_sinks);
 	uv_run(&s.loop, UV_RUN_DEFAULT);

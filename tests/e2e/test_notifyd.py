@@ -5,6 +5,7 @@
 import json
 import os
 import signal
+import socket
 import subprocess
 import time
 
@@ -209,6 +210,36 @@ def test_option(world):
     check(all(":" in line.split(" ")[1] for line in text.splitlines()), "file:line: " + text)
     del world.cyrus.conf["notifyd_good_mode"], world.cyrus.conf["mboxevent_sync"]
     world.cyrus.configure({})
+
+
+@case("the notify socket: taken over by another program it is told, and taken back when free")
+def taken(world):
+    path = os.path.join(world.cyrus.conf["configdirectory"], "socket", "notify")
+    path = world.cyrus.conf.get("notifysocket", path)
+    log = world.box.at("log", "notifyd.log")
+    os.unlink(path)
+    other = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+    other.bind(path)
+
+    def told():
+        with open(log, encoding="utf-8") as f:
+            return "took the socket" in f.read()
+
+    wait_for("the log line", told, 15)
+    other.close()
+    os.chmod(os.path.dirname(path), 0o777)
+
+    def served():
+        s = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        try:
+            s.connect(path)
+            return True
+        except OSError:
+            return False
+        finally:
+            s.close()
+
+    wait_for("it serves the socket again", served, 15)
 
 
 @case("SIGTERM to the whole group, as systemd does: an orderly end, nothing twice")
