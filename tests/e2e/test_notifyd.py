@@ -220,6 +220,7 @@ def taken(world):
     os.unlink(path)
     other = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
     other.bind(path)
+    os.chmod(path, 0o777)
 
     def told():
         with open(log, encoding="utf-8") as f:
@@ -227,7 +228,6 @@ def taken(world):
 
     wait_for("the log line", told, 15)
     other.close()
-    os.chmod(os.path.dirname(path), 0o777)
 
     def served():
         s = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
