@@ -135,6 +135,7 @@ int cursor_open(struct cursor **c_r, int journalfd, const char *name, uint64_t s
 		goto fail;
 	}
 	int r = slots_read(c->fd, &was, &c->sequence);
+	bool empty = r < 0 && errno == ENODATA;
 	if (r == 0 && memcmp(was.uuid, uuid, 16) != 0 && memcmp(was.uuid, former, 16) != 0) {
 		fail(why_r, "%s belongs to another journal; it starts anew", path);
 		r = -1;
@@ -152,6 +153,9 @@ int cursor_open(struct cursor **c_r, int journalfd, const char *name, uint64_t s
 		    cursor_set(c, start, 0) < 0 || created_sync(journalfd, c) < 0) {
 			free(*why_r);
 			fail(why_r, "cannot write %s: %s", path, strerror(e ? e : errno));
+			/* Left behind it would hold the whole journal, for nobody. */
+			if (empty)
+				unlinkat(journalfd, path, 0);
 			goto fail;
 		}
 	}

@@ -84,9 +84,11 @@ int ctl_subscriptions(struct ctl *ctl, int argc, char **argv)
 	if (remove)
 		return remove_one(ctl->journal, remove);
 	if (backlog_read(ctl->journal, &list, &n, &why) < 0) {
-		ctl_fail(EX_NOINPUT, "%s", why ? why : "out of memory");
+		int code = access(ctl->journal, R_OK | X_OK) < 0 && errno == EACCES ? EX_NOPERM
+		                                                                    : EX_NOINPUT;
+		ctl_fail(code, "%s", why ? why : "out of memory");
 		free(why);
-		return EX_NOINPUT;
+		return code;
 	}
 	json_t *array = ctl_subscription_array(list, n);
 	backlog_free(&list, n);

@@ -28,8 +28,10 @@ static void lower(void *ctx, const char *name)
 		return;
 	memcpy(sink, name, len);
 	sink[len] = '\0';
-	if (!settings_sink(l->settings, sink))
-		return; /* of a sink that is no longer configured */
+	const struct sink *of = settings_sink(l->settings, sink);
+	/* Of a sink that is no longer configured, or was of another type: nobody moves it. */
+	if (!of || (name[len] == '@') != (of->driver->run != NULL))
+		return;
 	struct cursor_state state;
 	if (cursor_peek(l->journalfd, name, &state) < 0) {
 		/* Not readable just now: its worker tells why. Nothing is deleted meanwhile, but

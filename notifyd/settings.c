@@ -50,6 +50,7 @@ struct loading {
 	void (*error)(void *ctx, const char *line);
 	void *ctx;
 	int errors;
+	const char *only;        /* the only sink whose own options are checked; NULL: all */
 	const char *skip_unless; /* the only prefix that conf_check() shall look at; NULL: what
 	                            belongs to no sink */
 };
@@ -343,6 +344,22 @@ static void check_headers(struct loading *l, const struct sink *sink)
 		fail(l, key, "there are no headers in event_content_inclusion_mode: body");
 }
 
+/* A worker that waits for its far side says nothing meanwhile. */
+static void check_timeout(struct loading *l, const struct sink *sink)
+{
+	enum { MARGIN = 5000 };
+	const struct conf_option *row = sink->driver->options;
+	int64_t stall = conf_num(&l->s->notifyd, FAMILY "stall");
+
+	while (row->name && strcmp(row->name, "timeout"))
+		row++;
+	if (row->name && conf_num(&sink->conf, row->name) + MARGIN > stall)
+		fail(l, FAMILY "stall",
+		     "must be at least 5 s longer than %stimeout: a worker that waits for its "
+		     "broker would be killed",
+		     sink->conf.prefix);
+}
+
 static void check_sink(struct loading *l, struct sink *sink, struct settings_place *place)
 {
 	int errors = l->errors;
@@ -358,6 +375,8 @@ static void check_sink(struct loading *l, struct sink *sink, struct settings_pla
 	check_filter(l, sink);
 	check_from(l, sink);
 	check_headers(l, sink);
+	if (errors == l->errors)
+		check_timeout(l, sink);
 	if (errors != l->errors || !sink->driver->check || !sink->driver->check(sink))
 		return;
 	snprintf(key, sizeof(key), FAMILY "%s_type", sink->name);
@@ -411,16 +430,17 @@ static void check_all(struct loading *l)
 	check_sizes(l);
 	check_forward(l);
 	for (size_t i = 0; i < s->n_sinks; i++)
-		check_sink(l, &s->sinks[i], &s->places[i]);
+		if (!l->only || !strcmp(l->only, s->sinks[i].name))
+			check_sink(l, &s->sinks[i], &s->places[i]);
 	check_strays(l);
 	add_reset(l);
 }
 
-int settings_load(struct settings **s_r, const char *path,
-                  void (*error)(void *ctx, const char *line), void *ctx)
+int settings_load_sink(struct settings **s_r, const char *path, const char *only,
+                       void (*error)(void *ctx, const char *line), void *ctx)
 {
 	struct settings *s = calloc(1, sizeof(*s));
-	struct loading l = {s, path, error, ctx, 0, NULL};
+	struct loading l = {s, path, error, ctx, 0, only, NULL};
 	char *why = NULL;
 
 	*s_r = NULL;
@@ -443,6 +463,12 @@ int settings_load(struct settings **s_r, const char *path,
 		settings_free(&s);
 	*s_r = s;
 	return l.errors ? -1 : 0;
+}
+
+int settings_load(struct settings **s_r, const char *path,
+                  void (*error)(void *ctx, const char *line), void *ctx)
+{
+	return settings_load_sink(s_r, path, NULL, error, ctx);
 }
 
 void settings_free(struct settings **sp)

@@ -29,6 +29,10 @@ extern const struct conf_option notifyd_options[];
  * connects anywhere is done. 0, or -1 after at least one call of error, *s_r NULL. */
 int settings_load(struct settings **s_r, const char *path,
                   void (*error)(void *ctx, const char *line), void *ctx);
+/* The same for the process of one sink: what is wrong in the options of others, or in the files
+ * that they name, is not its business. */
+int settings_load_sink(struct settings **s_r, const char *path, const char *name,
+                       void (*error)(void *ctx, const char *line), void *ctx);
 void settings_free(struct settings **s);
 
 /* NULL when there is none of that name. */

@@ -42,6 +42,7 @@ struct child {
 	uv_timer_t restart;
 	int handles; /* open ones; the last to close frees a child that is going */
 	bool running, going, idle;
+	bool again; /* it ends at our word, to be started on the new configuration */
 	uint64_t started, alive;
 	unsigned backoff;
 };
@@ -54,6 +55,8 @@ struct supervisor {
 	struct statx ingest_mark; /* of that socket's file: inode and birth */
 	uint64_t rebind;          /* loop time of the next look at ingest's socket */
 	bool told_served;
+	uint64_t ticked;
+	int code; /* exit status */
 
 	uv_loop_t loop;
 	uv_signal_t term, intr, hup;
@@ -166,6 +169,11 @@ static void on_exit_child(uv_process_t *p, int64_t code, int sig)
 			uv_close((uv_handle_t *)&c->restart, closed);
 		else
 			forget(c);
+		return;
+	}
+	if (c->again) {
+		c->again = false;
+		uv_timer_start(&c->restart, restart_now, 0, 0);
 		return;
 	}
 	if (now - c->started >= STEADY_MS)
@@ -364,26 +372,6 @@ static void watch_ingest(struct supervisor *s)
 
 /* --- timers and signals --- */
 
-static void on_tick(uv_timer_t *t)
-{
-	struct supervisor *s = t->data;
-	uint64_t now = uv_now(&s->loop);
-	uint64_t stall = (uint64_t)conf_num(&s->settings->notifyd, "notifyd_stall");
-	for (size_t i = 0; i < s->n_children; i++) {
-		struct child *c = s->children[i];
-		if (!c->running || now - c->alive < stall)
-			continue;
-		log_incident(LOG_LEVEL_ERROR, c->name, LOG_NOPOS,
-		             "said nothing for %llu s; it is killed and started again",
-		             (unsigned long long)((now - c->alive) / 1000));
-		uv_process_kill(&c->process, SIGKILL);
-		c->alive = now;
-	}
-	if (now >= s->rebind && !s->stopping)
-		watch_ingest(s);
-	keeper_trim(s->settings, s->journalfd);
-}
-
 static void sync_work(uv_work_t *w)
 {
 	struct supervisor *s = w->data;
@@ -419,12 +407,8 @@ static void on_finish(uv_timer_t *t)
 			uv_process_kill(&s->children[i]->process, SIGKILL);
 }
 
-static void on_term(uv_signal_t *h, int sig)
+static void stop(struct supervisor *s)
 {
-	struct supervisor *s = h->data;
-	if (s->stopping)
-		return;
-	log_incident(LOG_LEVEL_INFO, NULL, LOG_NOPOS, "stopping (signal %d)", sig);
 	s->stopping = true;
 	for (size_t i = s->n_children; i-- > 0;) {
 		struct child *c = s->children[i];
@@ -438,6 +422,60 @@ static void on_term(uv_signal_t *h, int sig)
 	if (s->n_children == 0)
 		uv_stop(&s->loop);
 	uv_timer_start(&s->finish, on_finish, FINISH_MS, 0);
+}
+
+static void on_term(uv_signal_t *h, int sig)
+{
+	struct supervisor *s = h->data;
+	if (s->stopping)
+		return;
+	log_incident(LOG_LEVEL_INFO, NULL, LOG_NOPOS, "stopping (signal %d)", sig);
+	stop(s);
+}
+
+/* Writers open the journal by its name: in a directory that has lost that name nothing comes any
+ * more, and what is in the new one has no worker. */
+static void check_journal(struct supervisor *s)
+{
+	const char *dir = conf_str(&s->settings->mboxevent, "mboxevent_journal");
+	struct stat ours, theirs;
+	if (s->stopping || fstat(s->journalfd, &ours) < 0 ||
+	    (stat(dir, &theirs) < 0 && errno != ENOENT && errno != ENOTDIR))
+		return;
+	if (stat(dir, &theirs) == 0 && ours.st_dev == theirs.st_dev && ours.st_ino == theirs.st_ino)
+		return;
+	log_incident(LOG_LEVEL_ERROR, NULL, LOG_NOPOS,
+	             "the journal directory %s was removed or replaced: stopping; start notifyd "
+	             "again",
+	             dir);
+	s->code = EX_CANTCREAT;
+	stop(s);
+}
+
+static void on_tick(uv_timer_t *t)
+{
+	struct supervisor *s = t->data;
+	uint64_t now = uv_now(&s->loop);
+	uint64_t stall = (uint64_t)conf_num(&s->settings->notifyd, "notifyd_stall");
+	/* It was we who did not listen, stopped or on a machine that was: all begin anew. */
+	bool away = now - s->ticked > 3 * TICK_MS;
+	s->ticked = now;
+	for (size_t i = 0; i < s->n_children; i++) {
+		struct child *c = s->children[i];
+		if (away)
+			c->alive = now;
+		if (!c->running || now - c->alive < stall)
+			continue;
+		log_incident(LOG_LEVEL_ERROR, c->name, LOG_NOPOS,
+		             "said nothing for %llu s; it is killed and started again",
+		             (unsigned long long)((now - c->alive) / 1000));
+		uv_process_kill(&c->process, SIGKILL);
+		c->alive = now;
+	}
+	check_journal(s);
+	if (now >= s->rebind && !s->stopping)
+		watch_ingest(s);
+	keeper_trim(s->settings, s->journalfd);
 }
 
 static void reload_error(void *ctx, const char *line)
@@ -458,6 +496,14 @@ static int flatten(const struct settings *settings)
 		log_incident(LOG_LEVEL_ERROR, NULL, LOG_NOPOS,
 		             "cannot hand the configuration to workers: %s", strerror(errno));
 	return fd;
+}
+
+static struct child *ingest_child(const struct supervisor *s)
+{
+	for (size_t i = 0; i < s->n_children; i++)
+		if (s->children[i]->ingest)
+			return s->children[i];
+	return NULL;
 }
 
 static void start_timers(struct supervisor *s)
@@ -500,9 +546,11 @@ static void on_hup(uv_signal_t *h, int sig)
 	size_t kept = 0, changed = 0;
 	for (size_t i = s->n_children; i-- > 0;) {
 		struct child *c = s->children[i];
+		if (c->ingest)
+			continue;
 		const struct sink *was = settings_sink(old, c->name);
 		const struct sink *is = settings_sink(new, c->name);
-		if (!c->ingest && was && is && settings_same_sink(was, is)) {
+		if (was && is && settings_same_sink(was, is)) {
 			say(c, LINK_REOPEN);
 			kept++;
 		} else {
@@ -513,17 +561,26 @@ static void on_hup(uv_signal_t *h, int sig)
 	for (size_t i = 0; i < new->n_sinks; i++) {
 		bool there = false;
 		for (size_t k = 0; k < s->n_children; k++)
-			there |= strcmp(s->children[k]->name, new->sinks[i].name) == 0;
+			there |= !s->children[k]->ingest &&
+			         strcmp(s->children[k]->name, new->sinks[i].name) == 0;
 		if (!there)
 			add_child(s, new->sinks[i].name, false);
 	}
-	/* The socket stays while its path does: what waits in it is not lost. */
+	struct child *ingest = ingest_child(s);
+	changed += ingest != NULL;
+	/* The socket stays while its path does: what waits in it is not lost. The next process
+	 * begins when the one before has ended, or the two would mix up the order. */
 	char path[INGEST_PATH], *why = NULL;
 	bool dlist;
 	if ((s->dgram >= 0 || s->dlist >= 0) && ingest_path(new->conf, path, &dlist, &why) == 0 &&
 	    strcmp(path, s->ingest_path) == 0 && dlist == (s->dlist >= 0)) {
-		add_child(s, "ingest", true);
+		if (ingest && ingest->running) {
+			ingest->again = true;
+			finish(ingest);
+		}
 	} else {
+		if (ingest)
+			retire(ingest);
 		unbind_ingest(s);
 		s->told_served = false;
 		bind_ingest(s);
@@ -625,6 +682,7 @@ int supervisor_main(const char *conf_path, struct settings *settings)
 	uv_signal_start(&s.term, on_term, SIGTERM);
 	uv_signal_start(&s.intr, on_term, SIGINT);
 	uv_signal_start(&s.hup, on_hup, SIGHUP);
+	s.ticked = uv_now(&s.loop);
 	uv_timer_start(&s.tick, on_tick, TICK_MS, TICK_MS);
 	start_timers(&s);
 
@@ -649,5 +707,5 @@ int supervisor_main(const char *conf_path, struct settings *settings)
 	close(s.journalfd);
 	settings_free(&s.settings);
 	log_incident(LOG_LEVEL_INFO, NULL, LOG_NOPOS, "stopped");
-	return EX_OK;
+	return s.code;
 }

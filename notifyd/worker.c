@@ -27,6 +27,7 @@
 
 enum {
 	BATCH = 512,        /* records between two flushes */
+	SHARE = 1024,       /* records looked at between them, where the filters want few */
 	LOOK_MS = 2,        /* while events flow */
 	RESTLESS_MS = 1000, /* after the last event, before asking to be woken */
 	IDLE_MS = 1000,     /* between two heartbeats of the driver while idle */
@@ -34,6 +35,9 @@ enum {
 	BACKOFF_MIN_MS = 100,
 	BACKOFF_MAX_MS = 30000,
 	REMIND_MS = 600000, /* an incident that lasts is told again */
+	BURIED_MS = 60000,  /* at most one line on dead letters */
+	REASONS = 8,        /* of one incident: several hosts are down, each in its way */
+	GRACE_S = 5,        /* the supervisor's watchdog comes first: it says why */
 };
 
 struct worker {
@@ -51,13 +55,17 @@ struct worker {
 	bool pending;
 	uint64_t sent, base, dropped; /* delivered = base + sent - in flight */
 	size_t inflight;
-	uint64_t poison; /* position of a record to dead-letter when it comes again */
 	struct reader_damage damage;
 
 	int backoff; /* milliseconds, 0 when all is well */
-	int64_t failing, told;
-	char why[256];    /* the incident that is under way */
-	char buried[256]; /* reason of the last dead letter that was told */
+	int64_t failing;
+	struct {
+		char why[256];
+		int64_t told;
+	} reasons[REASONS]; /* of the incident that is under way */
+	bool unwritten;     /* the last write of the cursor failed, and that was told */
+	unsigned patience;  /* seconds of silence, after which the kernel ends this process */
+	char buried[256];   /* reason of the last dead letter that was told */
 	int64_t buried_told;
 };
 
@@ -105,6 +113,9 @@ bool worker_serve(struct worker *w)
 	if (now - w->beat >= LINK_BEAT_MS) {
 		say(w, LINK_ALIVE);
 		w->beat = now;
+		/* One that hangs must not hold its cursor for ever where no supervisor kills it:
+		 * that may be gone, or may have given this sink to another process. */
+		alarm(w->patience);
 	}
 	while ((n = read(w->link, bytes, sizeof bytes)) > 0)
 		for (ssize_t i = 0; i < n; i++) {
@@ -141,10 +152,11 @@ static void tell_damage(struct worker *w)
 	w->damage = *d;
 }
 
-/* The next wanted record into w->rec. 1, 0: none yet, SINK_RETRY. */
-static int next(struct worker *w)
+/* The next wanted record into w->rec, among the next *share. 1; 0: none yet, or the share is used
+ * up; SINK_RETRY. */
+static int next(struct worker *w, int *share)
 {
-	while (!w->pending) {
+	while (!w->pending && *share > 0) {
 		int r = reader_next(w->reader, &w->rec);
 		if (memcmp(reader_damage(w->reader), &w->damage, sizeof w->damage) != 0)
 			tell_damage(w);
@@ -153,9 +165,10 @@ static int next(struct worker *w)
 			                strerror(errno));
 		if (r == 0)
 			return 0;
+		--*share;
 		w->pending = filter_match(w->filter, &w->rec);
 	}
-	return 1;
+	return w->pending;
 }
 
 static void advance(struct worker *w, uint64_t confirmed)
@@ -165,11 +178,13 @@ static void advance(struct worker *w, uint64_t confirmed)
 	uint64_t delivered = w->base + w->sent - w->inflight;
 	if (pos <= cursor_get(w->cursor)->pos)
 		return;
-	if (cursor_set(w->cursor, pos, delivered) < 0)
+	bool failed = cursor_set(w->cursor, pos, delivered) < 0;
+	if (failed && !w->unwritten)
 		log_incident(LOG_LEVEL_ERROR, w->sink->name, pos,
 		             "cannot write the cursor: %s; a restart delivers again from the last "
 		             "one written",
 		             strerror(errno));
+	w->unwritten = failed;
 	status_count(w->status, delivered - w->base, w->dropped, pos);
 }
 
@@ -182,7 +197,7 @@ static void recovered(struct worker *w)
 		             (long long)((now_ms() - w->failing) / 1000));
 	w->failing = 0;
 	w->backoff = 0;
-	w->why[0] = '\0';
+	memset(w->reasons, 0, sizeof w->reasons);
 }
 
 static int flush(struct worker *w, int wait_ms)
@@ -206,8 +221,10 @@ static int bury(struct worker *w)
 		return sink_why(w->sink, SINK_RETRY, "cannot write dead letters: %s",
 		                strerror(errno));
 	w->dropped++;
-	/* Thousands may fail for one reason: told when it is another, and now and then. */
-	if (strcmp(w->buried, w->sink->why) != 0 || now_ms() - w->buried_told > REMIND_MS) {
+	/* Thousands may fail, each with a size of its own in the reason. */
+	int64_t since = now_ms() - w->buried_told;
+	if (!w->buried[0] ||
+	    since > (strcmp(w->buried, w->sink->why) != 0 ? BURIED_MS : REMIND_MS)) {
 		log_incident(LOG_LEVEL_ERROR, w->sink->name, w->rec.pos,
 		             "dead letter (%llu since it was started): %s",
 		             (unsigned long long)w->dropped, w->sink->why);
@@ -215,25 +232,25 @@ static int bury(struct worker *w)
 		w->buried_told = now_ms();
 	}
 	w->pending = false;
-	w->poison = UINT64_MAX;
+	/* Else the next failure would come back to it. */
+	if (!w->inflight)
+		advance(w, 0);
 	return SINK_OK;
 }
 
-/* Hands records to the driver. How many, or SINK_RETRY or SINK_DROP; *full_r: it takes no more. */
-static int feed(struct worker *w, bool *full_r)
+/* Hands records to the driver. How many, or SINK_RETRY or SINK_DROP; *full_r: it takes no more;
+ * *more_r: there may be more in the journal. */
+static int feed(struct worker *w, bool *full_r, bool *more_r)
 {
-	int n = 0;
+	int n = 0, share = SHARE;
 	*full_r = false;
+	*more_r = true;
 	while (n < BATCH) {
-		int r = next(w);
+		int r = next(w, &share);
+		if (r == 0)
+			*more_r = share == 0;
 		if (r <= 0)
 			return r < 0 ? r : n;
-		if (w->rec.pos == w->poison) {
-			r = bury(w);
-			if (r < 0)
-				return r;
-			continue;
-		}
 		r = w->sink->driver->send(w->sink, headers_add(w->headers, &w->rec));
 		if (r == SINK_FULL) {
 			*full_r = true;
@@ -241,15 +258,14 @@ static int feed(struct worker *w, bool *full_r)
 		}
 		if (r == SINK_DROP) {
 			/* Those before it are confirmed first, so that order and the cursor hold.
-			 */
-			w->poison = w->rec.pos;
+			 * Where that fails the driver will refuse it again. */
 			while (w->inflight && !w->stopping) {
 				wait_link(w, 0);
 				int f = flush(w, IDLE_MS);
 				if (f < 0)
 					return f;
 			}
-			return w->inflight ? n : bury(w) < 0 ? SINK_RETRY : n;
+			return w->inflight ? n : bury(w) < 0 ? SINK_RETRY : n + 1;
 		}
 		if (r < 0)
 			return r;
@@ -267,11 +283,11 @@ static int deliver(struct worker *w)
 	int64_t last = now_ms();
 	bool asleep = false;
 	while (!w->stopping) {
-		bool full;
-		int n = feed(w, &full);
+		bool full, more;
+		int n = feed(w, &full, &more);
 		if (n < 0)
 			return n;
-		bool end = n < BATCH && !full;
+		bool end = !more && !full;
 		/* With something on its way its confirmation is awaited, yet new events are looked
 		 * for every LOOK_MS. */
 		int r = flush(w, full ? IDLE_MS : end && w->inflight ? LOOK_MS : 0);
@@ -304,18 +320,34 @@ static int deliver(struct worker *w)
 	return SINK_OK;
 }
 
+/* Whether this reason was told of late; it is from now on. */
+static bool told(struct worker *w, const char *why, int64_t now)
+{
+	size_t place = 0;
+	for (size_t i = 0; i < REASONS; i++) {
+		if (strcmp(w->reasons[i].why, why) == 0) {
+			place = i;
+			break;
+		}
+		if (w->reasons[i].told < w->reasons[place].told)
+			place = i;
+	}
+	if (strcmp(w->reasons[place].why, why) == 0 && now - w->reasons[place].told <= REMIND_MS)
+		return true;
+	snprintf(w->reasons[place].why, sizeof w->reasons[place].why, "%s", why);
+	w->reasons[place].told = now;
+	return false;
+}
+
 static void back_off(struct worker *w)
 {
 	struct sink *sink = w->sink;
 	int64_t now = now_ms();
 	if (!w->failing)
 		w->failing = now;
-	if (strcmp(w->why, sink->why) != 0 || now - w->told > REMIND_MS) {
+	if (!told(w, sink->why, now))
 		log_incident(LOG_LEVEL_WARNING, sink->name, cursor_get(w->cursor)->pos, "%s",
 		             sink->why);
-		strcpy(w->why, sink->why);
-		w->told = now;
-	}
 	status_error(w->status, sink->why);
 	w->backoff = !w->backoff                       ? BACKOFF_MIN_MS
 	             : w->backoff * 2 < BACKOFF_MAX_MS ? w->backoff * 2
@@ -343,7 +375,11 @@ static void serve(struct worker *w)
 		w->pending = false;
 		reader_seek(w->reader, cursor_get(w->cursor)->pos);
 		if (r == SINK_DROP) {
-			r = next(w);
+			int share = SHARE;
+			while ((r = next(w, &share)) == 0 && share == 0 && !w->stopping) {
+				share = SHARE;
+				wait_link(w, 0);
+			}
 			if (r == 1)
 				r = bury(w);
 		}
@@ -408,7 +444,6 @@ static int run(struct worker *w, int journalfd)
 	if (conf_num(&sink->conf, "headers"))
 		w->headers = headers_new();
 	w->base = cursor_get(w->cursor)->delivered;
-	w->poison = UINT64_MAX;
 	w->status = status_open(sink->journal, sink->name);
 	serve(w);
 	status_close(&w->status);
@@ -437,16 +472,20 @@ int worker_main(const char *conf_path, const char *name, int link_fd)
 	signal(SIGINT, SIG_IGN);
 	signal(SIGHUP, SIG_IGN);
 	signal(SIGPIPE, SIG_IGN);
+	signal(SIGALRM, SIG_DFL);
 	srandom((unsigned)(now_ms() ^ getpid()));
 	fcntl(link_fd, F_SETFL, O_NONBLOCK);
 	say(&w, LINK_ALIVE);
 
-	if (settings_load(&settings, conf_path, setting_error, (void *)(uintptr_t)name) < 0)
+	if (settings_load_sink(&settings, conf_path, name, setting_error, (void *)(uintptr_t)name) <
+	    0)
 		return EX_CONFIG;
 	int r = EX_CONFIG, journalfd = -1;
 	w.sink = settings_sink(settings, name);
 	if (w.sink) {
 		w.sink->worker = &w;
+		w.patience =
+		    (unsigned)(conf_num(&settings->notifyd, "notifyd_stall") / 1000) + GRACE_S;
 		log_open("notifyd",
 		         conf_num(&settings->notifyd, "notifyd_log") == SETTINGS_LOG_SYSLOG);
 		journalfd = open(w.sink->journal, O_RDONLY | O_DIRECTORY | O_CLOEXEC);

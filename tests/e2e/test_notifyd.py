@@ -177,6 +177,81 @@ def dead(world):
     check(all("refused for ever" in x["reason"] for x in got), "reasons")
 
 
+@case("events in a row that syslog can't take: a dead letter each, few lines")
+def dead_row(world):
+    box = world.box
+    log = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+    log.bind(box.at("run", "small-log"))
+    box.own(box.at("run", "small-log"))
+    world.cyrus.configure({
+        "notifyd_sinks": "local good stuck sys", "notifyd_sys_type": "log",
+        "notifyd_sys_path": "syslog:" + box.at("run", "small-log")})
+    hup(world, "configuration reloaded")
+    wait_for("its cursor", lambda: os.path.exists(box.at("journal", "cursors", "sys")))
+    world.send([dict(event(n), pad="x" * (400000 + n)) for n in range(1110, 1116)] + [event(1116)])
+    log.settimeout(20)
+    check(b'"vnd.example.n":1116' in log.recv(1 << 20), "the event behind them")
+    with open(box.at("journal", "dead", "sys"), encoding="utf-8") as f:
+        got = [json.loads(line) for line in f]
+    same([x["event"]["vnd.example.n"] for x in got], list(range(1110, 1116)), "dead letters")
+    same(len({x["reason"] for x in got}), 6, "a reason of its own each")
+    with open(box.at("log", "notifyd.log"), encoding="utf-8") as f:
+        same(len([x for x in f if "sink=sys" in x and "dead letter" in x]), 1, "lines")
+    log.close()
+    del world.cyrus.conf["notifyd_sys_type"], world.cyrus.conf["notifyd_sys_path"]
+    world.cyrus.configure({"notifyd_sinks": "local good stuck"})
+    hup(world, "configuration reloaded")
+
+
+@case("a supervisor that was stopped for long kills nobody", timeout=60)
+def stopped(world):
+    pid = status(world, "good")["pid"]
+    os.kill(world.notifyd.process.pid, signal.SIGSTOP)
+    time.sleep(12)  # notifyd_stall is 10 s
+    os.kill(world.notifyd.process.pid, signal.SIGCONT)
+    time.sleep(2.5)
+    same(status(world, "good")["pid"], pid, "pid of a worker")
+
+
+@case("SIGHUP: a worker that hangs lets go of its sink in the end", timeout=90)
+def hung(world):
+    world.cyrus.configure({"notifyd_stuck_mode": "stall"})
+    hup(world, "configuration reloaded")
+    world.send([event(1117)])
+    time.sleep(2)
+    world.cyrus.configure({"notifyd_stuck_mode": "drop"})
+    hup(world, "configuration reloaded")
+
+    def buried():
+        with open(world.box.at("journal", "dead", "stuck"), encoding="utf-8") as f:
+            return '"vnd.example.n":1117' in f.read()
+
+    wait_for("the next worker", buried, 60)
+
+
+@case("a file of one sink that can't be read stops no other sink")
+def secret(world):
+    path = world.box.at("run", "password")
+    with open(path, "w", encoding="utf-8") as f:
+        f.write("secret")
+    world.box.own(path)
+    os.chmod(path, 0o600)
+    world.cyrus.configure({
+        "notifyd_sinks": "local good stuck mq", "notifyd_mq_type": "amqp",
+        "notifyd_mq_url": "amqp://mail@127.0.0.1:1/", "notifyd_mq_password_file": path,
+        "notifyd_mq_timeout": "5s"})
+    hup(world, "configuration reloaded")
+    os.unlink(path)
+    pid = status(world, "good")["pid"]
+    os.kill(pid, signal.SIGKILL)
+    world.send([event(1118)])
+    wait_for("line 1118", lambda: 1118 in numbers(lines(world)), 20)
+    for key in [k for k in world.cyrus.conf if k.startswith("notifyd_mq_")]:
+        del world.cyrus.conf[key]
+    world.cyrus.configure({"notifyd_sinks": "local good stuck"})
+    hup(world, "configuration reloaded")
+
+
 @case("the journal is trimmed behind all sinks, and holds what one has not had")
 def trim(world):
     world.cyrus.configure({"notifyd_stuck_mode": "send"})

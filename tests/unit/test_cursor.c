@@ -3,6 +3,8 @@
 #include "journal_fixture.h"
 
 #include <errno.h>
+#include <signal.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 
@@ -49,6 +51,24 @@ static void test_remembers(void **state)
 	assert_int_equal(st.st_mode & 07777, 0600);
 	assert_int_equal(st.st_size, 1024); /* whole from the beginning: it can't grow */
 	assert_true(st.st_blocks > 0);
+}
+
+/* On a full disk; what would be left behind holds the whole journal. */
+static void test_failed_creation(void **state)
+{
+	struct rlimit was, none;
+	struct cursor *c = NULL;
+	(void)state;
+	signal(SIGXFSZ, SIG_IGN);
+	assert_int_equal(getrlimit(RLIMIT_FSIZE, &was), 0);
+	none = was;
+	none.rlim_cur = 0;
+	assert_int_equal(setrlimit(RLIMIT_FSIZE, &none), 0);
+	int r = cursor_open(&c, fixture_fd, "mq", 1, &made, &why);
+	assert_int_equal(setrlimit(RLIMIT_FSIZE, &was), 0);
+	assert_int_equal(r, -1);
+	free(why);
+	assert_int_equal(access(path, F_OK), -1);
 }
 
 /* A torn write spoils one slot: the one before counts. */
@@ -173,8 +193,8 @@ int main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, fixture_teardown)
 	const struct CMUnitTest tests[] = {
-	    T(test_remembers),     T(test_torn_slot),  T(test_both_damaged),
-	    T(test_other_journal), T(test_one_holder), T(test_names),
+	    T(test_failed_creation), T(test_remembers),  T(test_torn_slot), T(test_both_damaged),
+	    T(test_other_journal),   T(test_one_holder), T(test_names),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

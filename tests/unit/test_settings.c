@@ -177,6 +177,40 @@ static void driver_off(void **state)
 	}
 }
 
+/* What is wrong with one sink stops no other. */
+static void one_sink(void **state)
+{
+	struct buf errors = BUF_INIT;
+	struct settings *s;
+
+	(void)state;
+	write_file("c", "notifyd_sinks: a b\nnotifyd_a_type: null\nnotifyd_b_type: log\n"
+	                "notifyd_b_mode: rw\n");
+	assert_int_equal(settings_load_sink(&s, "c", "b", collect, &errors), -1);
+	assert_int_equal(settings_load_sink(&s, "c", "a", collect, &errors), 0);
+	assert_ptr_equal(settings_sink(s, "a")->driver, sink_driver("null"));
+	settings_free(&s);
+	buf_free(&errors);
+}
+
+/* A worker that waits as long as its option allows must not be taken for one that hangs. */
+static void patience(void **state)
+{
+#define MQ "notifyd_sinks: a\nnotifyd_a_type: amqp\n"
+	struct buf errors = BUF_INIT;
+	struct settings *s;
+
+	(void)state;
+	if (!sink_driver("amqp"))
+		skip();
+	write_file("c", MQ "notifyd_a_timeout: 10s\nnotifyd_stall: 14s\n");
+	assert_int_equal(settings_load(&s, "c", collect, &errors), -1);
+	assert_non_null(strstr(buf_cstr(&errors), "notifyd_a_timeout"));
+	buf_free(&errors);
+	s = load(MQ "notifyd_a_timeout: 10s\nnotifyd_stall: 15s\n");
+	settings_free(&s);
+}
+
 static bool same(const char *first, const char *second)
 {
 	struct settings *a = load(first), *b = load(second);
@@ -382,6 +416,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(fixtures),   cmocka_unit_test(default_sink),
 	    cmocka_unit_test(driver_off), cmocka_unit_test(same_sink),
+	    cmocka_unit_test(one_sink),   cmocka_unit_test(patience),
 	    cmocka_unit_test(rows),       cmocka_unit_test(reserved),
 	    cmocka_unit_test(times),      cmocka_unit_test(secrets),
 	};

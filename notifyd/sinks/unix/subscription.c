@@ -283,7 +283,7 @@ static void visit(void *ctx, const char *name)
 	struct census *census = ctx;
 	struct server *s = census->s;
 	const char *sink = s->sink->name;
-	struct cursor_state was;
+	struct cursor_state was = {0};
 	char *why = NULL;
 	struct cursor *cursor;
 	bool made;
@@ -291,8 +291,11 @@ static void visit(void *ctx, const char *name)
 	if (strncmp(name, sink, census->len - 1) != 0 || name[census->len - 1] != '@')
 		return;
 	census->count++;
-	if (census->before == INT64_MIN || cursor_peek(s->journalfd, name, &was) < 0 ||
-	    was.time >= census->before)
+	if (census->before == INT64_MIN)
+		return;
+	/* Empty: a process was killed as it made it. Whoever makes one holds its lock. */
+	bool never = cursor_peek(s->journalfd, name, &was) < 0;
+	if ((never && errno != ENODATA) || (!never && was.time >= census->before))
 		return;
 	if (cursor_open(&cursor, s->journalfd, name, was.pos, &made, &why) < 0) {
 		free(why); /* open: that is what keeps it */
