@@ -266,6 +266,8 @@ extern const struct catalog_form_row catalog_forms[];
 	  "session of the mail process") \
 	X(VND_MBOXEVENT_FORMAT, "vnd.mboxevent.format", STRING, TEXT, NULL, "mboxevent", \
 	  "native: the event could not be understood and is as the server wrote it") \
+	X(VND_MBOXEVENT_HEADERS_CUT, "vnd.mboxevent.headersCut", STRINGS, UIDVALIDITY, NULL, "mboxevent", \
+	  "UIDs of the messages of which messageHeaders lacks something, since it was too much") \
 	X(VND_MBOXEVENT_JMAP_ID, "vnd.mboxevent.jmapId", STRING, TEXT, NULL, "mboxevent", \
 	  "JMAP id of the mailbox (Cyrus 3.8 on)") \
 	X(VND_MBOXEVENT_RAW, "vnd.mboxevent.raw", STRING, ANY, NULL, "mboxevent", \

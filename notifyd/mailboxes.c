@@ -21,6 +21,8 @@ static const char schema[] =
     "CREATE TABLE mailbox (account INTEGER NOT NULL, name TEXT NOT NULL,"
     " uidvalidity INTEGER NOT NULL, PRIMARY KEY (account, name)) WITHOUT ROWID;"
     "CREATE TABLE owed (id INTEGER PRIMARY KEY AUTOINCREMENT, event TEXT NOT NULL);"
+    "CREATE TABLE seen (position INTEGER NOT NULL);"
+    "INSERT INTO seen VALUES (0);"
     "PRAGMA user_version = 1;";
 
 /* Below `from`: from its name and separator up to, not with, the next character. What goes below
@@ -48,6 +50,8 @@ static const char *const queries[] = {
     "INSERT INTO owed (event) VALUES (?1)",
     "SELECT id, event FROM owed WHERE id > ?1 ORDER BY id LIMIT 1",
     "DELETE FROM owed WHERE id <= ?1",
+    "SELECT position FROM seen",
+    "UPDATE seen SET position = ?1",
 };
 
 enum query {
@@ -66,6 +70,8 @@ enum query {
 	OWE,
 	OWED,
 	PAID,
+	SEEN,
+	SAW,
 	QUERIES
 };
 
@@ -76,13 +82,20 @@ struct mailboxes {
 	uint64_t changes;
 	struct buf last; /* the account asked for last, and its id */
 	int64_t last_id;
+	bool damaged; /* seen after the file was opened */
+	char path[4096];
 	char why[256];
 };
 
 static int fail(struct mailboxes *m, const char **why_r)
 {
-	snprintf(m->why, sizeof m->why, "%s: %s", MAILBOXES_FILE,
-	         m->db ? sqlite3_errmsg(m->db) : "out of memory");
+	int code = m->db ? sqlite3_errcode(m->db) : SQLITE_NOMEM;
+	m->damaged |= code == SQLITE_CORRUPT || code == SQLITE_NOTADB;
+	snprintf(m->why, sizeof m->why, "%s: %s%s", MAILBOXES_FILE,
+	         m->db ? sqlite3_errmsg(m->db) : "out of memory",
+	         m->damaged ? "; it becomes " MAILBOXES_FILE
+	                      ".damaged, and mailboxes are learnt anew"
+	                    : "");
 	*why_r = m->why;
 	return -1;
 }
@@ -251,7 +264,6 @@ int mailboxes_open(struct mailboxes **m_r, const char *dir, const char **aside_r
                    const char **why_r)
 {
 	static char no_memory[] = "out of memory";
-	char path[4096];
 	struct mailboxes *m = *m_r = calloc(1, sizeof *m);
 
 	*aside_r = NULL;
@@ -259,7 +271,8 @@ int mailboxes_open(struct mailboxes **m_r, const char *dir, const char **aside_r
 		*why_r = no_memory;
 		return -1;
 	}
-	snprintf(path, sizeof path, "%s/" MAILBOXES_FILE, dir);
+	const char *path = m->path;
+	snprintf(m->path, sizeof m->path, "%s/" MAILBOXES_FILE, dir);
 	for (int tries = 0;; tries++) {
 		if (create(dir, path) < 0) {
 			snprintf(m->why, sizeof m->why, "cannot make %.180s: %s", path,
@@ -293,6 +306,9 @@ void mailboxes_free(struct mailboxes **mp)
 	if (!m)
 		return;
 	close_file(m);
+	/* Opening reads little of it: what is wrong further in would come up each time. */
+	if (m->damaged)
+		move_aside(m->path);
 	buf_free(&m->last);
 	free(m);
 }
@@ -312,6 +328,29 @@ int mailboxes_commit(struct mailboxes *m, const char **why_r)
 	m->begun = false;
 	m->changes = 0;
 	return 0;
+}
+
+/* --- the journal --- */
+
+int mailboxes_seen(struct mailboxes *m, uint64_t *pos_r, const char **why_r)
+{
+	sqlite3_stmt *s = query(m, SEEN);
+	int r = sqlite3_step(s);
+	if (r == SQLITE_ROW)
+		*pos_r = (uint64_t)sqlite3_column_int64(s, 0);
+	else
+		fail(m, why_r);
+	sqlite3_reset(s);
+	return r == SQLITE_ROW ? 0 : -1;
+}
+
+int mailboxes_saw(struct mailboxes *m, uint64_t pos, const char **why_r)
+{
+	if (begin(m, why_r) < 0)
+		return -1;
+	sqlite3_stmt *s = query(m, SAW);
+	sqlite3_bind_int64(s, 1, (sqlite3_int64)pos);
+	return run(m, s, why_r);
 }
 
 /* --- mailboxes --- */

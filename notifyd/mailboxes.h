@@ -29,6 +29,7 @@ struct mailbox {
  * aside, and *aside_r (NULL: nothing was) says so. *m_r is made even when this fails. */
 int mailboxes_open(struct mailboxes **m_r, const char *dir, const char **aside_r,
                    const char **why_r);
+/* A file that turned out to be damaged since is moved aside too; *why_r of the call said so. */
 void mailboxes_free(struct mailboxes **m);
 
 /* 1 with its UIDVALIDITY (0: it is there, under a value not seen yet), or 0: never seen. */
@@ -49,6 +50,11 @@ int mailboxes_owed(struct mailboxes *m, int64_t after, int64_t *id_r, struct str
                    const char **why_r);
 /* Those up to id are appended. */
 int mailboxes_paid(struct mailboxes *m, int64_t id, const char **why_r);
+
+/* The journal position behind the last record whose changes are here: one that comes again, after
+ * a crash or because a cursor was moved back, would be taken for news. */
+int mailboxes_seen(struct mailboxes *m, uint64_t *pos_r, const char **why_r);
+int mailboxes_saw(struct mailboxes *m, uint64_t pos, const char **why_r);
 
 /* Changes since the last commit; 0: there are none. */
 uint64_t mailboxes_changes(const struct mailboxes *m);

@@ -26,7 +26,8 @@ struct reset {
 	struct event *event;
 	int journalfd;
 	uint64_t synced;
-	bool due; /* events may be owed */
+	uint64_t seen; /* records before this were seen */
+	bool due;      /* events may be owed */
 	bool dots;
 	struct mailurl_names names;
 	char *defaultdomain, *deletedprefix;
@@ -76,7 +77,9 @@ int reset_open(struct reset **r_r, const struct conf *conf, const char *dir, con
 	if (!r->native || !r->event || !read_conf(r, conf) ||
 	    journal_open_conf(conf, NULL, &r->journal, why_r) < 0)
 		return -1;
-	return mailboxes_open(&r->boxes, dir, aside_r, why_r);
+	if (mailboxes_open(&r->boxes, dir, aside_r, why_r) < 0)
+		return -1;
+	return mailboxes_seen(r->boxes, &r->seen, why_r);
 }
 
 void reset_close(struct reset **rp)
@@ -285,8 +288,9 @@ int reset_see(struct reset *r, const struct record *rec, const char **why_r)
 	struct str uri, old;
 	struct sight now, from;
 
-	if (equal(rec->event, STR("MailboxReset"))) /* ours */
+	if (rec->pos < r->seen || equal(rec->event, STR("MailboxReset"))) /* the latter is ours */
 		return 0;
+	r->seen = rec->next;
 	read_members(rec->json, &uri, &old);
 	bool there = read_url(r, rec, uri, 0, &now), was = read_url(r, rec, old, 1, &from);
 	if (there && was && equal(rec->event, STR("MailboxRename")))
@@ -306,6 +310,8 @@ uint64_t reset_unsettled(const struct reset *r)
 
 int reset_settle(struct reset *r, const char **why_r)
 {
+	if (mailboxes_changes(r->boxes) && mailboxes_saw(r->boxes, r->seen, why_r) < 0)
+		return -1;
 	return mailboxes_commit(r->boxes, why_r);
 }
 

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* The forms of values: what the patterns of lib/catalog.h say, without the cost of an
- * expression. tests/api/test_facts.c compares. */
+ * expression, and what the validator asks beyond them. tests/api/test_facts.c compares. */
 #include "build.h"
 
+#include <arpa/inet.h>
 #include <string.h>
 
 static bool digits(struct str s, size_t n)
@@ -29,30 +30,34 @@ static bool is_icaltime(struct str s)
 	       (s.len == 8 || (s.s[8] == 'T' && digits(cut(s, 9, 15), 6)));
 }
 
-/* An IPv6 address may name its scope (fe80::1%eth0). */
+/* One that can be parsed; an IPv6 address may name its scope (fe80::1%eth0). */
 static bool is_address(struct str s)
 {
-	static const char six[] = "0123456789ABCDEFabcdef:.";
-	size_t i = 0, groups = 0, colons = 0;
-	for (; i < s.len && s.s[i] && strchr(six, s.s[i]); i++)
-		colons += s.s[i] == ':';
-	if (colons) {
-		size_t scope = i < s.len && s.s[i] == '%' ? i + 1 : s.len;
-		for (size_t n = scope; n < s.len; n++)
-			if (s.s[n] <= ' ' || s.s[n] >= 0x7f)
-				return false;
-		return i == s.len || scope < s.len;
-	}
-	for (i = 0; groups < 4; groups++, i++) {
-		size_t start = i;
-		while (i < s.len && i - start < 3 && s.s[i] >= '0' && s.s[i] <= '9')
-			i++;
-		if (i == start || (groups < 3 && (i == s.len || s.s[i] != '.')))
+	unsigned char address[sizeof(struct in6_addr)];
+	char host[INET6_ADDRSTRLEN] = "";
+	const char *percent = s.len ? memchr(s.s, '%', s.len) : NULL;
+	size_t len = percent ? (size_t)(percent - s.s) : s.len;
+	if (!len || len >= sizeof host || memchr(s.s, '\0', len))
+		return false;
+	memcpy(host, s.s, len);
+	for (size_t n = len + 1; n < s.len; n++)
+		if (s.s[n] <= ' ' || s.s[n] >= 0x7f)
 			return false;
-		if (groups == 3)
-			return i == s.len;
-	}
-	return false;
+	if (percent && len + 1 == s.len)
+		return false;
+	return (!percent && inet_pton(AF_INET, host, address) == 1) ||
+	       inet_pton(AF_INET6, host, address) == 1;
+}
+
+/* From 1 to 4294967295, as IMAP writes it. */
+static bool is_uidvalidity(struct str s)
+{
+	uint64_t n = 0;
+	if (s.len > 10 || !digits(s, 0) || s.s[0] == '0')
+		return false;
+	for (size_t i = 0; i < s.len; i++)
+		n = n * 10 + (uint64_t)(s.s[i] - '0');
+	return n <= UINT32_MAX;
 }
 
 bool build_fits(enum catalog_form form, struct str value)
@@ -65,7 +70,7 @@ bool build_fits(enum catalog_form form, struct str value)
 	case FORM_ADDRESS:
 		return is_address(value);
 	case FORM_UIDVALIDITY:
-		return value.len <= 10 && digits(value, 0) && value.s[0] != '0';
+		return is_uidvalidity(value);
 	default:
 		return true;
 	}

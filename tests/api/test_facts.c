@@ -528,6 +528,20 @@ static void test_fits(void **state)
 	}
 }
 
+/* What fits a pattern and is none all the same; the validator refuses it too. */
+static void test_fits_no_pattern(void **state)
+{
+	(void)state;
+	static const char *const addresses[] = {"300.1.1.1", "::::", "1::2::3",
+	                                        "12345::", "1:2:3:4:5:6:7:8:9"};
+	for (size_t i = 0; i < sizeof addresses / sizeof *addresses; i++)
+		if (build_fits(FORM_ADDRESS, (struct str){addresses[i], strlen(addresses[i])}))
+			fail_msg("%s is taken", addresses[i]);
+	assert_false(build_fits(FORM_ADDRESS, STR("1.2.3.4\0")));
+	assert_true(build_fits(FORM_UIDVALIDITY, STR("4294967295")));
+	assert_false(build_fits(FORM_UIDVALIDITY, STR("4294967296")));
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -546,6 +560,7 @@ int main(void)
 	    cmocka_unit_test(test_midset),
 	    cmocka_unit_test(test_flag_sets),
 	    cmocka_unit_test(test_fits),
+	    cmocka_unit_test(test_fits_no_pattern),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -89,7 +89,8 @@ static void facts(struct mbev_event *e, const struct catalog_event *type, bool a
 static void by_name(struct mbev_event *e, enum catalog_param p)
 {
 	const struct catalog_parameter *row = &catalog_parameters[p];
-	const char *two[] = {"one", "two"};
+	bool numbers = row->form == FORM_UIDVALIDITY;
+	const char *two[] = {numbers ? "5" : "one", numbers ? "8" : "two"};
 	int code = MBEV_PARAM;
 	if (p == PARAM_UIDSET || p == PARAM_VND_CMU_OLD_UIDSET || p == PARAM_FLAG_NAMES ||
 	    p == PARAM_VND_CMU_MIDSET)

@@ -67,7 +67,9 @@ static void set(const struct catalog_event *e, int p)
 		event_set_int(event, name_of(p), 1);
 		break;
 	case CATALOG_STRINGS:
-		event_set_raw(event, name_of(p), STR("[\"<1@example.org>\",\"NIL\"]"));
+		event_set_raw(event, name_of(p),
+		              form == FORM_UIDVALIDITY ? STR("[\"5\",\"8\"]")
+		                                       : STR("[\"<1@example.org>\",\"NIL\"]"));
 		break;
 	case CATALOG_UID_STRINGS:
 		event_set_raw(event, name_of(p), STR("{\"8\":\"text\"}"));

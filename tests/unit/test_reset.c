@@ -65,6 +65,8 @@ static void reopen(void)
 	open_reset();
 }
 
+static uint64_t at; /* the position of the next record; 0: none of the tests asks */
+
 static void see_as(const char *event, const char *user, const char *uri, const char *old,
                    uint16_t flags)
 {
@@ -76,7 +78,11 @@ static void see_as(const char *event, const char *user, const char *uri, const c
 	struct record rec = {.event = {event, strlen(event)},
 	                     .user = {user, strlen(user)},
 	                     .json = {json, (size_t)n},
+	                     .pos = at,
+	                     .next = at ? at + 100 : 0,
 	                     .flags = flags};
+	if (at)
+		at += 100;
 	if (reset_see(reset, &rec, &why) < 0)
 		fail_msg("%s", why);
 }
@@ -593,6 +599,73 @@ static void test_damaged(void **state)
 	}
 }
 
+/* All pages but the first, so that it opens well. */
+static void damage_inside(void)
+{
+	char path[256], page[4096];
+	struct stat st;
+
+	snprintf(path, sizeof path, "%s/" MAILBOXES_FILE, fixture_dir);
+	memset(page, 0xee, sizeof page);
+	FILE *f = fopen(path, "r+");
+	assert_int_equal(fstat(fileno(f), &st), 0);
+	assert_true(st.st_size > (off_t)sizeof page);
+	for (off_t at = sizeof page; at < st.st_size; at += (off_t)sizeof page) {
+		fseek(f, at, SEEK_SET);
+		fwrite(page, sizeof page, 1, f);
+	}
+	fclose(f);
+}
+
+/* What was committed comes again: a kill before the cursor was written, or a cursor moved back. */
+static void test_again(void **state)
+{
+	(void)state;
+	for (int round = 0; round < 2; round++) {
+		at = 1000;
+		see("MailboxCreate", JOHN "A;UIDVALIDITY=5");
+		see("MailboxDelete", JOHN "A;UIDVALIDITY=5");
+		see("MailboxCreate", JOHN "A;UIDVALIDITY=6");
+		append();
+		if (round == 0)
+			expect(JOHN "A", "6", "5");
+		expect_none();
+		reopen();
+	}
+	see("MailboxCreate", JOHN "A;UIDVALIDITY=7"); /* what follows is news */
+	append();
+	expect(JOHN "A", "7", "6");
+	at = 0;
+}
+
+/* Damage that shows only when a page is read must not hold the journal back for ever. */
+static void test_damaged_inside(void **state)
+{
+	char path[256], url[] = JOHN "A;UIDVALIDITY=6", json[256];
+	const char *aside, *why = "";
+	(void)state;
+	see("MailboxCreate", JOHN "A;UIDVALIDITY=5");
+	settle();
+	reset_close(&reset);
+	damage_inside();
+	int n = snprintf(json, sizeof json, "{\"event\":\"MailboxCreate\",\"uri\":\"%s\"}", url);
+	struct record rec = {.event = STR("MailboxCreate"), .json = {json, (size_t)n}};
+	int r = reset_open(&reset, conf, fixture_dir, &aside, &why);
+	if (r == 0)
+		r = reset_see(reset, &rec, &why);
+	assert_int_equal(r, -1);
+	assert_non_null(strstr(why, ".damaged"));
+	reset_close(&reset);
+	snprintf(path, sizeof path, "%s/" MAILBOXES_FILE ".damaged", fixture_dir);
+	assert_int_equal(access(path, F_OK), 0);
+	open_reset();
+	assert_int_equal(reset_see(reset, &rec, &why), 0); /* a first sight again */
+	expect_none();
+	see("MailboxCreate", JOHN "A;UIDVALIDITY=5");
+	append();
+	expect(JOHN "A", "5", "6");
+}
+
 /* --- the sink --- */
 
 static void no_error(void *ctx, const char *line)
@@ -659,11 +732,13 @@ static void test_driver(void **state)
 		assert_int_equal(sink->driver->flush(sink, 5, &confirmed, &inflight), SINK_OK);
 	assert_int_equal(confirmed, 1);
 	/* nothing new is confirmed at once, and so is a reset */
+	rec.pos = 1;
 	rec.next = 2;
 	assert_int_equal(sink->driver->send(sink, &rec), SINK_OK);
 	assert_int_equal(sink->driver->flush(sink, 0, &confirmed, &inflight), SINK_OK);
 	assert_int_equal(confirmed, 2);
 	rec.json = STR(other);
+	rec.pos = 2;
 	rec.next = 3;
 	assert_int_equal(sink->driver->send(sink, &rec), SINK_OK);
 	assert_int_equal(sink->driver->flush(sink, 0, &confirmed, &inflight), SINK_OK);
@@ -766,6 +841,8 @@ int main(int argc, char **argv)
 	    TEST(test_full),
 	    TEST(test_mode),
 	    TEST(test_damaged),
+	    TEST(test_damaged_inside),
+	    TEST(test_again),
 	    TEST(test_settings),
 	    TEST(test_driver),
 	};
