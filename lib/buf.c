@@ -4,9 +4,8 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 
-static bool room(struct buf *b, size_t more)
+bool buf_room(struct buf *b, size_t more)
 {
 	if (b->failed)
 		return false;
@@ -29,26 +28,6 @@ fail:
 	return false;
 }
 
-void buf_add(struct buf *b, const void *s, size_t len)
-{
-	if (!len || !room(b, len))
-		return;
-	memcpy(b->s + b->len, s, len);
-	b->len += len;
-}
-
-void buf_adds(struct buf *b, const char *s)
-{
-	buf_add(b, s, strlen(s));
-}
-
-void buf_addc(struct buf *b, char c)
-{
-	if (!room(b, 1))
-		return;
-	b->s[b->len++] = c;
-}
-
 void buf_addi(struct buf *b, int64_t n)
 {
 	char digits[24];
@@ -62,7 +41,7 @@ void buf_addf(struct buf *b, const char *fmt, ...)
 	va_start(ap, fmt);
 	int n = vsnprintf(NULL, 0, fmt, ap);
 	va_end(ap);
-	if (n < 0 || !room(b, (size_t)n + 1)) {
+	if (n < 0 || !buf_room(b, (size_t)n + 1)) {
 		b->failed = true;
 		return;
 	}
@@ -74,7 +53,7 @@ void buf_addf(struct buf *b, const char *fmt, ...)
 
 const char *buf_cstr(struct buf *b)
 {
-	if (!room(b, 1))
+	if (!buf_room(b, 1))
 		return "";
 	b->s[b->len] = '\0';
 	return b->s;

@@ -8,6 +8,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 struct buf {
 	char *s; /* not NUL-terminated unless buf_cstr() was called */
@@ -20,9 +21,28 @@ struct buf {
 		NULL, 0, 0, false                                                                  \
 	}
 
-void buf_add(struct buf *b, const void *s, size_t len);
-void buf_adds(struct buf *b, const char *s); /* a C string */
-void buf_addc(struct buf *b, char c);
+/* Room for more bytes behind the contents; false when there is none. */
+bool buf_room(struct buf *b, size_t more);
+
+/* Inline, as an event is made of many short pieces. */
+static inline void buf_add(struct buf *b, const void *s, size_t len)
+{
+	if (!len || b->failed || (len > b->cap - b->len && !buf_room(b, len)))
+		return;
+	memcpy(b->s + b->len, s, len);
+	b->len += len;
+}
+
+static inline void buf_adds(struct buf *b, const char *s) /* a C string */
+{
+	buf_add(b, s, strlen(s));
+}
+
+static inline void buf_addc(struct buf *b, char c)
+{
+	buf_add(b, &c, 1);
+}
+
 void buf_addi(struct buf *b, int64_t n); /* in decimal */
 void buf_addf(struct buf *b, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 

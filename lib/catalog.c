@@ -75,8 +75,8 @@
  * switched */
 #define EVENT(name, group, others, uri, source, help, required, optional, switched)                \
 	{                                                                                          \
-		name, GROUP_##group | (others), GROUP_##group, source, help, FORM_##uri,           \
-		    SET(required), SET(optional), SET(switched)                                    \
+		name, sizeof(name) - 1, GROUP_##group | (others), GROUP_##group, source, help,     \
+		    FORM_##uri, SET(required), SET(optional), SET(switched)                        \
 	}
 
 static const struct catalog_event events[] = {
@@ -178,7 +178,7 @@ static bool is(const char *name, const char *s, size_t len)
 const struct catalog_event *catalog_event(const char *name, size_t len)
 {
 	for (size_t i = 0; i < sizeof events / sizeof *events; i++)
-		if (is(events[i].name, name, len))
+		if (events[i].len == len && memcmp(events[i].name, name, len) == 0)
 			return &events[i];
 	return NULL;
 }

@@ -305,6 +305,7 @@ static inline bool catalog_has(const struct catalog_params *set, enum catalog_pa
 
 struct catalog_event {
 	const char *name;               /* wire name */
+	size_t len;                     /* of the name */
 	unsigned groups;                /* enum catalog_group */
 	unsigned primary;               /* the one that routes it (AclChange: mailbox) */
 	const char *source;             /* "RFC 5423, 4.1", "Cyrus", "mboxevent" */

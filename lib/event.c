@@ -2,6 +2,7 @@
 #include "event.h"
 #include "jtext.h"
 
+#include <endian.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -51,11 +52,13 @@ void event_reset(struct event *e)
 
 static uint64_t head(struct str key)
 {
-	unsigned char b[8] = {0};
-	memcpy(b, key.len ? key.s : "", key.len < 8 ? key.len : 8);
 	uint64_t h = 0;
-	for (int i = 0; i < 8; i++)
-		h = h << 8 | b[i];
+	if (key.len >= sizeof h) {
+		memcpy(&h, key.s, sizeof h);
+		return be64toh(h);
+	}
+	for (size_t i = 0; i < sizeof h; i++)
+		h = h << 8 | (i < key.len ? (unsigned char)key.s[i] : 0);
 	return h;
 }
 

@@ -18,12 +18,20 @@
 #define FILE_NAME "identity"
 #define FORMAT    "mboxevent-journal 1\nuuid %s\nformer %s\ninode %llu\n"
 
+static const char hex[] = "0123456789abcdef";
+
+/* By hand, as is journal_id(): each event of a subscription has an id, and snprintf(3) took near
+ * a third of the time in which the unix sink sends it. */
 static void uuid_text(char text_r[SEGMENT_UUID + 1], const unsigned char u[16])
 {
-	snprintf(text_r, SEGMENT_UUID + 1,
-	         "%02x%02x%02x%02x-%02x%02x-%02x%02x-%02x%02x-%02x%02x%02x%02x%02x%02x", u[0], u[1],
-	         u[2], u[3], u[4], u[5], u[6], u[7], u[8], u[9], u[10], u[11], u[12], u[13], u[14],
-	         u[15]);
+	char *p = text_r;
+	for (int i = 0; i < 16; i++) {
+		if (i == 4 || i == 6 || i == 8 || i == 10)
+			*p++ = '-';
+		*p++ = hex[u[i] >> 4];
+		*p++ = hex[u[i] & 15];
+	}
+	*p = '\0';
 }
 
 static int identity_read(int dirfd, unsigned char uuid_r[16], unsigned char former_r[16],
@@ -171,8 +179,11 @@ int journal_init(const char *dir, char **why_r)
 void journal_id(char id_r[JOURNAL_ID], const unsigned char uuid[16], uint64_t pos)
 {
 	uuid_text(id_r, uuid);
-	snprintf(id_r + SEGMENT_UUID, JOURNAL_ID - SEGMENT_UUID, "-%016llx",
-	         (unsigned long long)pos);
+	char *p = id_r + SEGMENT_UUID;
+	*p++ = '-';
+	for (int shift = 60; shift >= 0; shift -= 4)
+		*p++ = hex[pos >> shift & 15];
+	*p = '\0';
 }
 
 bool journal_id_parse(const char *s, size_t len, unsigned char uuid_r[16], uint64_t *pos_r)

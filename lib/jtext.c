@@ -246,7 +246,7 @@ static bool literal(struct jtext *j, const char *word, size_t len)
 	return true;
 }
 
-static void space(struct jtext *j)
+static void spaces(struct jtext *j)
 {
 	for (; j->p < j->end; j->p++) {
 		if (*j->p == ' ' || *j->p == '\t')
@@ -256,6 +256,13 @@ static void space(struct jtext *j)
 		else
 			return;
 	}
+}
+
+/* There is none as a rule. */
+static inline void space(struct jtext *j)
+{
+	if (j->p < j->end && (unsigned char)*j->p <= ' ')
+		spaces(j);
 }
 
 static bool scalar(struct jtext *j, struct buf *out)

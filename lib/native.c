@@ -141,8 +141,22 @@ static struct str member_name(struct native *n, struct str text, struct str key)
 	return keys->s ? (struct str){keys->s + at, keys->len - at} : STR("");
 }
 
-/* Sets the event from a text. false when it is no object that we take. */
-static bool read_members(struct native *n, struct str text, enum jtext_form *form_r)
+/* Whether a parameter tells where an event belongs: what goes on as it was written needs no
+ * other. */
+static bool routes(struct str key)
+{
+	static const struct str keys[] = {{"event", 5},  {"mailboxUser", 11},
+	                                  {"uri", 3},    {"user", 4},
+	                                  {"userId", 6}, {"vnd.cmu.mailboxACL", 18}};
+	for (size_t i = 0; i < sizeof keys / sizeof *keys; i++)
+		if (equal(key, keys[i]))
+			return true;
+	return false;
+}
+
+/* Sets the event from a text, all of it or what routes it. false when it is no object that we
+ * take. */
+static bool read_members(struct native *n, struct str text, bool all, enum jtext_form *form_r)
 {
 	struct jtext j;
 	struct str key, value;
@@ -154,7 +168,9 @@ static bool read_members(struct native *n, struct str text, enum jtext_form *for
 	for (unsigned count = 0; (more = jtext_next(&j, &key, &value)) > 0; count++) {
 		if (count == NATIVE_KEYS)
 			return false;
-		event_set_raw(n->event, member_name(n, text, key), value);
+		key = member_name(n, text, key);
+		if (all || routes(key))
+			event_set_raw(n->event, key, value);
 	}
 	*form_r = j.form;
 	return more == 0;
@@ -392,11 +408,13 @@ static int convert(struct native *n, struct str text, struct record *rec)
 	struct str name, user, acl = STR(""), uri, owner, mailbox, id;
 	enum jtext_form form, clean;
 	struct buf *b = n->bufs;
+	const bool all = !n->as_written;
 
-	if (!read_members(n, text, &form))
+	if (!read_members(n, text, all, &form))
 		return not_json(n, text, rec);
 	if (form != JTEXT_CLEAN) {
-		if (!jtext_clean(text, &b[CLEAN]) || !read_members(n, contents(&b[CLEAN]), &clean))
+		if (!jtext_clean(text, &b[CLEAN]) ||
+		    !read_members(n, contents(&b[CLEAN]), all, &clean))
 			return not_json(n, text, rec);
 		if (form == JTEXT_UNFIT)
 			text = contents(&b[CLEAN]);
@@ -408,6 +426,9 @@ static int convert(struct native *n, struct str text, struct record *rec)
 	rec->user = fact(n->facts.user, sizeof n->facts.user, user);
 	if (!name.len) {
 		rec->event = STR(NATIVE_UNKNOWN);
+		if (!all)
+			read_members(n, form == JTEXT_CLEAN ? text : contents(&b[CLEAN]), true,
+			             &clean);
 		return as_is(n, rec);
 	}
 	if (!n->modseq && equal(name, STR("MailboxModseq")))

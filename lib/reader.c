@@ -18,6 +18,8 @@ struct reader {
 	int dirfd;
 	int fd; /* the segment, -1 between two */
 	struct segment seg;
+	uint64_t
+	    bound; /* the next segment's base where it is known: no record of this one is there */
 	uint64_t pos;    /* of the next record */
 	uint64_t from;   /* fd is -1: go on in the first segment whose base is not below this, */
 	uint64_t due;    /* whose base should be this, unless there was a boot in between */
@@ -103,6 +105,14 @@ static void gap(struct reader *r, uint64_t to)
 	r->pos = to;
 }
 
+static void torn(struct reader *r, uint64_t at, uint64_t len)
+{
+	r->damage.torn++;
+	r->damage.at = at;
+	r->damage.len = len;
+	r->damage.bytes += len;
+}
+
 /* Opens the segment that holds pos, or with `from` the first whose base is not below it: 1;
  * 0: there is none yet; -1 with errno. */
 static int enter(struct reader *r, uint64_t from)
@@ -120,14 +130,16 @@ static int enter(struct reader *r, uint64_t from)
 			i++;
 	int result = 0;
 	for (; i < n && result == 0; i++) {
-		r->fd = segment_open(r->dirfd, bases[i], O_RDONLY, &r->seg);
+		bool damaged;
+		r->fd = segment_open_records(r->dirfd, bases[i], &r->seg, &damaged);
 		if (r->fd < 0) {
-			if (errno == ENOENT || errno == EBADMSG)
-				continue; /* deleted just now, or its header is damaged */
+			if (errno == ENOENT)
+				continue; /* deleted just now */
 			result = -1;
 			break;
 		}
 		uint64_t first = bases[i] + SEGMENT_HEADER;
+		r->bound = i + 1 < n ? bases[i + 1] : UINT64_MAX;
 		if (r->pos < first) {
 			/* From the end of one boot's last segment to the next one is no loss, nor
 			 * is the beginning of all. */
@@ -135,6 +147,8 @@ static int enter(struct reader *r, uint64_t from)
 			if (due < bases[i] && r->pos != 0 && bases[i] - due < SEGMENT_BOOT_GAP)
 				gap(r, first);
 			r->pos = first;
+			if (damaged)
+				torn(r, bases[i], SEGMENT_HEADER);
 		}
 		result = 1;
 	}
@@ -157,6 +171,8 @@ static bool newer(struct reader *r)
 	if (n <= 0)
 		return false;
 	bool is = bases[n - 1] > r->seg.base;
+	for (ssize_t i = n - 1; i >= 0 && bases[i] > r->seg.base; i--)
+		r->bound = bases[i];
 	free(bases);
 	return is;
 }
@@ -220,7 +236,8 @@ static int look(struct reader *r, struct record *rec_r, size_t *have_r, size_t *
 	}
 }
 
-/* What is at pos is broken or cut off. If a valid record follows, goes there: 1. 0: not yet. */
+/* What is at pos is broken or cut off. If a valid record follows, goes there: 1. 0: not yet.
+ * 2: what follows has the positions of the next segment. */
 static int resync(struct reader *r)
 {
 	struct stat st;
@@ -252,11 +269,15 @@ static int resync(struct reader *r)
 			r->pos = start;
 			if (look(r, &rec, &left, &len) > 0)
 				return 1;
+			/* What was broken may have been the SEAL: behind it lie records that their
+			 * writers appended again. */
+			r->listed = 0;
+			newer(r);
+			r->listed = 0;
+			if (found >= r->bound)
+				return 2;
 			r->pos = found;
-			r->damage.torn++;
-			r->damage.at = start;
-			r->damage.len = r->pos - start;
-			r->damage.bytes += r->damage.len;
+			torn(r, start, r->pos - start);
 			r->searched = 0;
 			return 1;
 		}
@@ -270,12 +291,8 @@ static int resync(struct reader *r)
 /* The segment has no more, and never will have: on to the one after. */
 static void move_on(struct reader *r, uint64_t end)
 {
-	if (end > r->pos) {
-		r->damage.torn++;
-		r->damage.at = r->pos;
-		r->damage.len = end - r->pos;
-		r->damage.bytes += r->damage.len;
-	}
+	if (end > r->pos)
+		torn(r, r->pos, end - r->pos);
 	leave(r);
 	if (end > r->pos)
 		r->pos = end;
@@ -292,9 +309,10 @@ int reader_next(struct reader *r, struct record *rec_r)
 		}
 		size_t have, len;
 		int kind = look(r, rec_r, &have, &len);
+		struct stat st;
 		if (kind == -2)
 			return -1;
-		if (kind == RECORD_EVENT) {
+		if (kind == RECORD_EVENT && r->pos < r->bound) {
 			rec_r->pos = r->pos;
 			r->pos += len;
 			rec_r->next = r->pos;
@@ -307,20 +325,23 @@ int reader_next(struct reader *r, struct record *rec_r)
 			r->from = r->due = r->pos + len;
 			continue;
 		}
-		if (have > 0) {
-			int found = resync(r);
-			if (found < 0)
-				return -1;
-			if (found)
-				continue;
-		}
+		int found = 0;
+		if (kind == RECORD_EVENT)
+			found = 2;
+		else if (have > 0)
+			found = resync(r);
+		if (found < 0)
+			return -1;
+		if (found == 1)
+			continue;
 		/* The end, or a record that is being written. Only a newer segment tells that the
 		 * rest never comes; then one more look, for what was appended meanwhile. */
-		if (r->superseded) {
-			struct stat st;
+		if (r->superseded || found == 2) {
 			if (fstat(r->fd, &st) < 0)
 				return -1;
 			uint64_t end = r->seg.base + (uint64_t)st.st_size;
+			if (end > r->bound)
+				end = r->bound;
 			r->from = r->seg.base + 1;
 			r->due = end;
 			move_on(r, end);
@@ -338,12 +359,13 @@ static uint64_t first_where(int dirfd, int64_t time)
 	ssize_t n = segment_list(dirfd, &bases);
 	for (ssize_t i = n - 1; i >= 0; i--) {
 		struct segment seg;
-		int fd = segment_open(dirfd, bases[i], O_RDONLY, &seg);
+		bool damaged; /* when it began is not known then: that of the one before decides */
+		int fd = segment_open_records(dirfd, bases[i], &seg, &damaged);
 		if (fd < 0)
 			continue;
 		close(fd);
 		pos = bases[i] + SEGMENT_HEADER;
-		if (seg.created <= time)
+		if (!damaged && seg.created <= time)
 			break;
 	}
 	if (n >= 0)

@@ -123,6 +123,18 @@ int segment_open(int dirfd, uint64_t base, int flags, struct segment *seg_r)
 	return fd;
 }
 
+int segment_open_records(int dirfd, uint64_t base, struct segment *seg_r, bool *damaged_r)
+{
+	int fd = segment_open(dirfd, base, O_RDONLY, seg_r);
+	*damaged_r = fd < 0 && errno == EBADMSG;
+	if (!*damaged_r)
+		return fd;
+	char name[SEGMENT_NAME + 1];
+	segment_name(name, base);
+	*seg_r = (struct segment){.base = base};
+	return openat(dirfd, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+}
+
 int segment_adopt(int dirfd, int fd)
 {
 	struct stat dir;

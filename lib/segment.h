@@ -34,6 +34,10 @@ ssize_t segment_list(int dirfd, uint64_t **bases_r);
  * (EBADMSG: not a segment of this version, or damaged). */
 int segment_open(int dirfd, uint64_t base, int flags, struct segment *seg_r);
 
+/* Opens it to read its records even so: they are not worse for a header that is damaged. seg_r then
+ * has the base alone. *damaged_r tells. */
+int segment_open_records(int dirfd, uint64_t base, struct segment *seg_r, bool *damaged_r);
+
 /* Creates it whole and atomically (a temporary file, then link(2)), with owner, group and
  * mode from the directory; sync: on the disk when it returns. 0, 1 when it is there already,
  * -1 with errno. */

@@ -28,6 +28,9 @@ int ctl_status(struct ctl *ctl, int argc, char **argv);
 int ctl_subscriptions(struct ctl *ctl, int argc, char **argv);
 int ctl_send(struct ctl *ctl, int argc, char **argv);
 int ctl_check(struct ctl *ctl, int argc, char **argv);
+int ctl_journal(struct ctl *ctl, int argc, char **argv);
+int ctl_replay(struct ctl *ctl, int argc, char **argv);
+int ctl_skip(struct ctl *ctl, int argc, char **argv);
 int ctl_validate(struct ctl *ctl, int argc, char **argv);
 
 /* "notifyctl: ..." on stderr; returns code. */

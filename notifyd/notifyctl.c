@@ -35,6 +35,25 @@ static const struct ctl_command commands[] = {
      "  -r, --remove SINK@NAME\n"
      "                      forget one that no client has open\n",
      ctl_subscriptions, true},
+    {"replay", "SINK[@NAME] --since TIME|--from ID",
+     "Moves a sink, or a subscription of a unix sink, back: it delivers again from there on. "
+     "Works\n"
+     "while notifyd runs. What is delivered everywhere is kept for mboxevent_retain.\n"
+     "  -s, --since TIME    events appended from this time on: ISO 8601, how long ago, or oldest\n"
+     "  -f, --from ID       this event and all after it\n",
+     ctl_replay, true},
+    {"skip", "SINK[@NAME] --to now|ID",
+     "Moves a sink, or a subscription of a unix sink, on: what lies before is never delivered to\n"
+     "it. Works while notifyd runs.\n"
+     "  -t, --to now|ID     go on with what comes from now on, or with this event\n",
+     ctl_skip, true},
+    {"journal", "verify | dump [--from ID|POS] [--count N] [--json]",
+     "verify: reads all of the journal and prints each damaged place; exits 65 when there is one.\n"
+     "dump: prints records with all their facts, one a line.\n"
+     "  -f, --from ID|POS   begin with this event, or at this position (hexadecimal)\n"
+     "  -n, --count N       at most so many\n"
+     "  -j, --json          each as a JSON object\n",
+     ctl_journal, true},
     {"send", "[--verbose] FILE|-",
      "Appends events from JSON lines, native or documented, to the journal. Each line must be an\n"
      "object with a string \"event\"; one that is not is reported and the others are sent.\n"

@@ -10,6 +10,7 @@
 #include "headers.h"
 #include "link.h"
 #include "log.h"
+#include "move.h"
 #include "settings.h"
 #include "status.h"
 #include "when.h"
@@ -37,14 +38,17 @@ enum {
 	REMIND_MS = 600000, /* an incident that lasts is told again */
 	BURIED_MS = 60000,  /* at most one line on dead letters */
 	REASONS = 8,        /* of one incident: several hosts are down, each in its way */
+	MOVE_MS = 500,      /* between two looks for a wish to move the cursor */
 	GRACE_S = 5,        /* the supervisor's watchdog comes first: it says why */
 };
 
 struct worker {
 	struct sink *sink;
-	int link;
+	int link, journalfd;
 	bool stopping, hup, look;
-	int64_t beat; /* when LINK_ALIVE was last sent */
+	bool move;         /* the cursor is to be moved, as soon as nothing is in flight */
+	int64_t beat;      /* when LINK_ALIVE was last sent */
+	int64_t move_look; /* when it was last looked for */
 
 	struct reader *reader;
 	struct cursor *cursor;
@@ -135,6 +139,11 @@ static bool wait_link(struct worker *w, int ms)
 {
 	struct pollfd p = {.fd = w->link, .events = POLLIN};
 	poll(&p, 1, ms);
+	int64_t now = now_ms();
+	if (w->cursor && now - w->move_look >= MOVE_MS) {
+		w->move = move_asked(w->journalfd, w->sink->name);
+		w->move_look = now;
+	}
 	return worker_serve(w);
 }
 
@@ -259,7 +268,7 @@ static int feed(struct worker *w, bool *full_r, bool *more_r)
 		if (r == SINK_DROP) {
 			/* Those before it are confirmed first, so that order and the cursor hold.
 			 * Where that fails the driver will refuse it again. */
-			while (w->inflight && !w->stopping) {
+			while (w->inflight && !w->stopping && !w->move) {
 				wait_link(w, 0);
 				int f = flush(w, IDLE_MS);
 				if (f < 0)
@@ -277,12 +286,12 @@ static int feed(struct worker *w, bool *full_r, bool *more_r)
 	return n;
 }
 
-/* From open to the first failure: SINK_RETRY, SINK_DROP; SINK_OK when stopping. */
+/* From open to the first failure: SINK_RETRY, SINK_DROP; SINK_OK when stopping, or to move. */
 static int deliver(struct worker *w)
 {
 	int64_t last = now_ms();
 	bool asleep = false;
-	while (!w->stopping) {
+	while (!w->stopping && !w->move) {
 		bool full, more;
 		int n = feed(w, &full, &more);
 		if (n < 0)
@@ -314,9 +323,11 @@ static int deliver(struct worker *w)
 		if (worker_hup(w) && w->sink->driver->reopen)
 			w->sink->driver->reopen(w->sink);
 	}
-	for (int64_t end = now_ms() + DRAIN_MS; w->inflight && now_ms() < end;)
+	for (int64_t end = now_ms() + DRAIN_MS; w->inflight && now_ms() < end;) {
+		wait_link(w, 0); /* says that it lives */
 		if (flush(w, LOOK_MS * 10) < 0)
 			break;
+	}
 	return SINK_OK;
 }
 
@@ -355,14 +366,36 @@ static void back_off(struct worker *w)
 	/* Jitter, so that a broker that comes back is not hit by all at one instant. */
 	int ms = w->backoff / 2 + (int)(random() % (w->backoff / 2 + 1));
 	status_state(w->status, ms < 1000 ? "retrying" : "retrying in %d s", ms / 1000);
-	for (int64_t end = now + ms, left; !w->stopping && (left = end - now_ms()) > 0;)
+	for (int64_t end = now + ms, left; !w->stopping && !w->move && (left = end - now_ms()) > 0;)
 		wait_link(w, left < IDLE_MS ? (int)left : IDLE_MS);
+}
+
+/* notifyctl replay or skip. Nothing is in flight, so all there is to change is where to go on. */
+static void move(struct worker *w)
+{
+	char *why;
+	uint64_t from = cursor_get(w->cursor)->pos;
+	int r = move_carry_out(w->journalfd, w->sink->name, w->cursor, &why);
+	w->move = false;
+	w->move_look = now_ms();
+	if (r < 0)
+		log_incident(LOG_LEVEL_ERROR, w->sink->name, from, "not moved: %s",
+		             why ? why : "out of memory");
+	free(why);
+	if (r <= 0)
+		return;
+	uint64_t pos = cursor_get(w->cursor)->pos;
+	log_incident(LOG_LEVEL_INFO, w->sink->name, pos, "moved %s from %016llx by notifyctl",
+	             pos < from ? "back" : "on", (unsigned long long)from);
+	reader_seek(w->reader, pos);
 }
 
 static void serve(struct worker *w)
 {
 	struct sink *sink = w->sink;
 	while (!w->stopping) {
+		if (w->move)
+			move(w);
 		status_state(w->status, "connecting");
 		int r = sink->driver->open(sink);
 		if (r == SINK_OK) {
@@ -374,6 +407,8 @@ static void serve(struct worker *w)
 		w->inflight = 0;
 		w->pending = false;
 		reader_seek(w->reader, cursor_get(w->cursor)->pos);
+		if (w->move)
+			continue;
 		if (r == SINK_DROP) {
 			int share = SHARE;
 			while ((r = next(w, &share)) == 0 && share == 0 && !w->stopping) {
@@ -444,6 +479,8 @@ static int run(struct worker *w, int journalfd)
 	if (conf_num(&sink->conf, "headers"))
 		w->headers = headers_new();
 	w->base = cursor_get(w->cursor)->delivered;
+	w->journalfd = journalfd;
+	w->move = true; /* maybe, since it was left */
 	w->status = status_open(sink->journal, sink->name);
 	serve(w);
 	status_close(&w->status);

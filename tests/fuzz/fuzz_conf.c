@@ -4,7 +4,6 @@
  *   clang -g -O1 -D_GNU_SOURCE -DLIBFUZZER -fsanitize=fuzzer,address,undefined \
  *     tests/fuzz/fuzz_conf.c lib/conf.c lib/confcheck.c lib/nearest.c lib/options.c lib/buf.c \
  *     -o fuzz_conf && ./fuzz_conf tests/fuzz/conf */
-#define _GNU_SOURCE
 #include "../../lib/conf.h"
 
 #include <stdio.h>

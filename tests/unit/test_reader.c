@@ -155,6 +155,63 @@ static void test_flipped_bits(void **state)
 	journal_close(&j);
 }
 
+/* A damaged header costs no record; that it is damaged is told. */
+static void test_damaged_header(void **state)
+{
+	(void)state;
+	struct journal *j = fixture_journal();
+	fixture_append(j, 0, 0);
+	fixture_append(j, 0, 1);
+	journal_close(&j);
+	poke(20, "?", 1);
+	struct reader *r = fixture_reader(0);
+	EXPECT(r, 0, 1);
+	assert_int_equal(reader_damage(r)->torn, 1);
+	assert_int_equal(reader_damage(r)->len, SEGMENT_HEADER);
+	reader_close(&r);
+	assert_int_equal(reader_oldest(fixture_fd), SEGMENT_HEADER);
+	/* whoever comes next goes on elsewhere */
+	j = fixture_journal();
+	fixture_append(j, 0, 2);
+	r = fixture_reader(0);
+	EXPECT(r, 0, 1, 2);
+	reader_close(&r);
+	journal_close(&j);
+}
+
+/* A late writer's record lies behind the SEAL, then again in the next segment. With the SEAL
+ * damaged the first must not come at the other's position, nor hide what is there. */
+static void test_damaged_seal(void **state)
+{
+	(void)state;
+	struct journal *j = fixture_journal(), *late = fixture_journal();
+	fixture_append(late, 1, 0);
+	uint64_t *bases;
+	int n = 1;
+	for (ssize_t have = 1; have < 2; free(bases)) {
+		fixture_append(j, 0, n++);
+		have = segment_list(fixture_fd, &bases);
+	}
+	fixture_append(late, 1, n++);
+	fixture_append(j, 0, n++);
+	assert_int_equal(segment_list(fixture_fd, &bases), 2);
+	assert_true(size() > (off_t)bases[1]);
+	poke((off_t)bases[1] - RECORD_HEADER + 9, "?", 1);
+	struct reader *r = fixture_reader(0);
+	struct record rec;
+	for (int i = 0; i < n; i++) {
+		assert_int_equal(reader_next(r, &rec), 1);
+		assert_int_equal(fixture_n(&rec), i);
+	}
+	assert_int_equal(reader_next(r, &rec), 0);
+	assert_int_equal(reader_damage(r)->torn, 1);
+	assert_int_equal(reader_damage(r)->len, RECORD_HEADER);
+	free(bases);
+	reader_close(&r);
+	journal_close(&j);
+	journal_close(&late);
+}
+
 /* Garbage and zeros in the middle, and a length that reaches far behind the file's end. */
 static void test_garbage(void **state)
 {
@@ -355,11 +412,10 @@ int main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, fixture_teardown)
 	const struct CMUnitTest tests[] = {
-	    T(test_facts),           T(test_torn),
-	    T(test_growing),         T(test_flipped_bits),
-	    T(test_garbage),         T(test_zero_tail),
-	    T(test_missing_segment), T(test_large),
-	    T(test_large_segment),   T(test_at_the_head),
+	    T(test_facts),           T(test_torn),          T(test_growing),
+	    T(test_flipped_bits),    T(test_garbage),       T(test_zero_tail),
+	    T(test_damaged_header),  T(test_damaged_seal),  T(test_missing_segment),
+	    T(test_large),           T(test_large_segment), T(test_at_the_head),
 	    T(test_from_everywhere), T(test_since),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -466,6 +466,11 @@ void client_second(struct client *c)
 	uint64_t now = uv_now(&s->loop), since = now - c->progress;
 	struct subscription *sub = c->feed ? feed_subscription(c->feed) : NULL;
 
+	if (sub && subscription_moves(s, sub)) {
+		drain(c);
+		client_close(c);
+		return;
+	}
 	if (pending(c)) {
 		if (takes(c)) {
 			c->progress = now;

@@ -5,6 +5,7 @@
 #include "../../../lib/journal.h"
 #include "../../../lib/reader.h"
 #include "../../log.h"
+#include "../../move.h"
 
 #include <errno.h>
 #include <limits.h>
@@ -47,6 +48,22 @@ static void move(struct server *s, struct subscription *sub, uint64_t pos)
 	subscription_store(s, sub);
 }
 
+/* notifyctl replay or skip, where that was asked for. */
+static void carry_out(struct server *s, struct subscription *sub)
+{
+	char path[NAME_MAX], *why;
+
+	cursor_name(s, sub->name, path);
+	int moved = move_carry_out(s->journalfd, path, sub->cursor, &why);
+	if (moved)
+		log_incident(moved < 0 ? LOG_LEVEL_ERROR : LOG_LEVEL_INFO, s->sink->name,
+		             cursor_get(sub->cursor)->pos, "subscription %s: %s", sub->name,
+		             moved > 0 ? "moved by notifyctl"
+		             : why     ? why
+		                       : "not moved: memory is short");
+	free(why);
+}
+
 int subscription_open(struct server *s, const struct request *req, struct subscription **sub_r,
                       char *gap_r, struct buf *error)
 {
@@ -85,6 +102,7 @@ int subscription_open(struct server *s, const struct request *req, struct subscr
 		free(sub);
 		return -1;
 	}
+	carry_out(s, sub);
 	const struct cursor_state *at = cursor_get(sub->cursor);
 	sub->made = made;
 	sub->first = UINT64_MAX;
@@ -120,11 +138,20 @@ void subscription_close(struct server *s, struct subscription **sub)
 	if (!*sub)
 		return;
 	subscription_store(s, *sub);
+	carry_out(s, *sub);
 	subscription_touch(*sub); /* it expires that long after its client left */
 	cursor_close(&(*sub)->cursor);
 	free((*sub)->ring);
 	free(*sub);
 	*sub = NULL;
+}
+
+bool subscription_moves(const struct server *s, const struct subscription *sub)
+{
+	char path[NAME_MAX];
+
+	cursor_name(s, sub->name, path);
+	return move_asked(s->journalfd, path);
 }
 
 const char *subscription_name(const struct subscription *sub)

@@ -15,8 +15,11 @@ struct subscription;
  * which reading can't go on, or "". */
 int subscription_open(struct server *s, const struct request *req, struct subscription **sub_r,
                       char *gap_r, struct buf *error);
-/* Leaves the cursor at what is acknowledged. */
+/* Leaves the cursor at what is acknowledged, or where it is to be moved. */
 void subscription_close(struct server *s, struct subscription **sub);
+
+/* notifyctl wants to move the cursor: its client must be cut off, and comes back. */
+bool subscription_moves(const struct server *s, const struct subscription *sub);
 
 const char *subscription_name(const struct subscription *sub);
 uint64_t subscription_pos(const struct subscription *sub);

@@ -1,0 +1,342 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* No room, no rights, no descriptors, no directory. The oracle: the writer goes on; what an append
+ * accepted is read, what it refused is not lost twice nor forgotten: the counter file and the
+ * counts in the records tell it exactly; writing resumes by itself; cursors advance meanwhile.
+ * usage: torture_room [ROUNDS]   (3 times full and free again)
+ * TAP. */
+#include "scratch.h"
+
+#include "../../lib/cursor.h"
+#include "../../lib/lost.h"
+
+#include <dirent.h>
+#include <signal.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+
+enum { MOST = 2000000 };
+
+static char dir[128], ballast[128];
+static unsigned char accepted[MOST], seen[MOST];
+static int next_n;
+static unsigned long put_ok, put_refused, full_times;
+static struct journal *j;
+static const char *last_why;
+
+static void begin(void)
+{
+	const struct journal_options opt = {.segment_size = 64 << 10, .max_size = 1 << 30};
+	char *why = NULL;
+	const char *w;
+	memset(accepted, 0, sizeof accepted);
+	memset(seen, 0, sizeof seen);
+	next_n = 0;
+	put_ok = put_refused = full_times = 0;
+	snprintf(dir, sizeof dir, "%s/journal", scratch_mnt);
+	snprintf(ballast, sizeof ballast, "%s/ballast", scratch_mnt);
+	if (journal_init(dir, &why) < 0 || journal_open(&j, dir, &opt, &w) < 0) {
+		printf("Bail out! %s\n", why ? why : w);
+		exit(1);
+	}
+}
+
+static bool put(void)
+{
+	uint64_t pos;
+	int n = next_n++;
+	if (n >= MOST)
+		return false;
+	accepted[n] = put_event(j, 0, n, (size_t)n % 1500, &pos, &last_why) >= 0;
+	put_ok += accepted[n];
+	put_refused += !accepted[n];
+	return accepted[n];
+}
+
+/* Appends until `in a row` are refused, then that many again. */
+static bool fill(void)
+{
+	int row = 0;
+	for (int i = 0; i < 200000 && row < 200; i++)
+		row = put() ? 0 : row + 1;
+	full_times += row >= 200;
+	return row >= 200;
+}
+
+/* For a second and a half at most: whether an append is accepted again. */
+static bool resumes(void)
+{
+	for (int i = 0; i < 30; i++) {
+		if (put())
+			return true;
+		usleep(50000);
+	}
+	return false;
+}
+
+static bool advance(struct cursor *c, struct reader *r, unsigned long *lost_told)
+{
+	struct record rec;
+	bool good = true;
+	while (reader_next(r, &rec) == 1) {
+		int n = event_n(&rec);
+		if (n < 0 || n >= MOST || seen[n]++)
+			good = false;
+		*lost_told += rec.lost;
+	}
+	return cursor_set(c, reader_pos(r), 0) == 0 && good;
+}
+
+/* Fills, `relieve`s, goes on; all over again. Then counts. */
+static void rounds(const char *what, int n, void (*press)(void), void (*relieve)(void))
+{
+	bool made, good = true;
+	char *why = NULL;
+	struct cursor *c;
+	unsigned long told = 0, missing = 0, not_accepted = 0, trims = 0;
+	char reasons[200] = "";
+	begin();
+	int dirfd = open(dir, O_RDONLY | O_DIRECTORY);
+	put();
+	if (cursor_open(&c, dirfd, "sink", 0, &made, &why) < 0) {
+		tap(false, "%s: %s", what, why);
+		return;
+	}
+	struct reader *r = reader_open(dir, 0, &why);
+	for (int i = 0; i < n && good; i++) {
+		if (press)
+			press();
+		if (!fill())
+			good = (printf("# never full\n"), false);
+		snprintf(reasons, sizeof reasons, "%s", last_why);
+		if (!advance(c, r, &told)) /* on the full disk */
+			good = (printf("# the cursor does not advance\n"), false);
+		if (relieve)
+			relieve();
+		int gone = journal_trim(dirfd, cursor_get(c)->pos, 0);
+		trims += gone > 0 ? (unsigned)gone : 0;
+		if (!resumes())
+			good = (printf("# does not resume: %s\n", last_why), false);
+	}
+	put();
+	advance(c, r, &told);
+	for (int i = 0; i < next_n; i++) {
+		missing += accepted[i] && !seen[i];
+		not_accepted += !accepted[i] && seen[i];
+	}
+	uint64_t total = lost_total(dirfd);
+	unsigned pending = journal_lost_pending(j);
+	tap(good && !missing && total == put_refused && told + pending == put_refused,
+	    "%s: %lu events, %lu refused (the counter says %llu, the records %lu), %lu missing",
+	    what, put_ok + put_refused, put_refused, (unsigned long long)total, told + pending,
+	    missing);
+	printf("# full %lu times: %s; read though refused %lu; segments deleted %lu\n", full_times,
+	       reasons, not_accepted, trims);
+	reader_close(&r);
+	cursor_close(&c);
+	journal_close(&j);
+	close(dirfd);
+}
+
+static void nothing(void)
+{
+}
+
+static void no_files(void)
+{
+	int i;
+	char path[160];
+	for (i = 0; i < 100000; i++) {
+		snprintf(path, sizeof path, "%s.%d", ballast, i);
+		int fd = open(path, O_WRONLY | O_CREAT | O_EXCL, 0600);
+		if (fd < 0)
+			break;
+		close(fd);
+	}
+}
+
+static void some_files(void)
+{
+	shell("rm -f %s.*", ballast);
+}
+
+/* Nobody may have a file open for writing when it is remounted: a new process meets it. */
+static void read_only(void)
+{
+	const struct journal_options opt = {.segment_size = 64 << 10, .max_size = 1 << 30};
+	char *why;
+	const char *w;
+	begin();
+	put();
+	journal_close(&j);
+	bool good = shell("mount -o remount,ro %s", scratch_mnt) == 0;
+	good = journal_open(&j, dir, &opt, &w) == 0 && good;
+	for (int i = 0; i < 300; i++)
+		put();
+	good = put_refused == 300 && good;
+	char reason[200];
+	snprintf(reason, sizeof reason, "%s", last_why);
+	good = shell("mount -o remount,rw %s", scratch_mnt) == 0 && good;
+	good = resumes() && good;
+	struct record rec;
+	struct reader *r = reader_open(dir, 0, &why);
+	unsigned long told = 0;
+	while (reader_next(r, &rec) == 1)
+		told += rec.lost;
+	int dirfd = open(dir, O_RDONLY | O_DIRECTORY);
+	tap(good && told == put_refused && lost_total(dirfd) == put_refused,
+	    "remounted read-only: %lu refused (the counter says %llu, the records %lu)",
+	    put_refused, (unsigned long long)lost_total(dirfd), told);
+	printf("# %s\n", reason);
+	reader_close(&r);
+	close(dirfd);
+	journal_close(&j);
+}
+
+/* No descriptor is left, though the journal's own is open; it must be opened anew. */
+static void descriptors(void)
+{
+	int taken[300], n = 0;
+	struct rlimit before, few;
+	begin();
+	put();
+	getrlimit(RLIMIT_NOFILE, &before);
+	few = before;
+	few.rlim_cur = 256;
+	setrlimit(RLIMIT_NOFILE, &few);
+	while (n < 300 && (taken[n] = open("/dev/null", O_RDONLY)) >= 0)
+		n++;
+	bool good = fill(); /* at the first segment's end it has none for the next */
+	for (int i = 0; i < n; i++)
+		close(taken[i]);
+	setrlimit(RLIMIT_NOFILE, &before);
+	char reason[200];
+	snprintf(reason, sizeof reason, "%s", last_why);
+	good = resumes() && good;
+	int dirfd = open(dir, O_RDONLY | O_DIRECTORY);
+	put();
+	tap(good && lost_total(dirfd) == put_refused,
+	    "no descriptor left: %lu events, %lu refused (the counter says %llu)",
+	    put_ok + put_refused, put_refused, (unsigned long long)lost_total(dirfd));
+	printf("# %s\n", reason);
+	close(dirfd);
+	journal_close(&j);
+}
+
+static void removed(void)
+{
+	char *why;
+	begin();
+	put();
+	shell("rm -rf %s", dir);
+	for (int i = 0; i < 500; i++)
+		put();
+	bool good = put_refused == 500;
+	journal_init(dir, &why);
+	good = resumes() && good;
+	put();
+	struct record rec;
+	struct reader *r = reader_open(dir, 0, &why);
+	unsigned long told = 0;
+	while (reader_next(r, &rec) == 1)
+		told += rec.lost;
+	int dirfd = open(dir, O_RDONLY | O_DIRECTORY);
+	tap(good && told == put_refused && lost_total(dirfd) == put_refused,
+	    "directory removed: %lu refused (the counter says %llu, the records %lu)", put_refused,
+	    (unsigned long long)lost_total(dirfd), told);
+	reader_close(&r);
+	close(dirfd);
+	journal_close(&j);
+}
+
+/* In a child, whose limit it is. */
+static void limited(void)
+{
+	fflush(stdout);
+	pid_t pid = fork();
+	if (pid == 0) {
+		/* soft, below what the segment is long already: then up again */
+		begin();
+		for (int i = 0; i < 30; i++)
+			put();
+		struct rlimit low = {8192, RLIM_INFINITY}, high = {RLIM_INFINITY, RLIM_INFINITY};
+		setrlimit(RLIMIT_FSIZE, &low);
+		for (int i = 0; i < 400; i++)
+			put();
+		bool good = put_refused > 0;
+		setrlimit(RLIMIT_FSIZE, &high);
+		good = resumes() && good;
+		put();
+		int dirfd = open(dir, O_RDONLY | O_DIRECTORY);
+		printf("# %lu refused, the counter says %llu\n", put_refused,
+		       (unsigned long long)lost_total(dirfd));
+		fflush(stdout);
+		_exit(good && lost_total(dirfd) == put_refused ? 0 : 1);
+	}
+	int status;
+	waitpid(pid, &status, 0);
+	tap(status == 0, "a file size limit: not killed, counted, goes on (status %d)", status);
+}
+
+static uid_t poor = 65534;
+
+static void quota(int n)
+{
+	char options[80];
+	snprintf(options, sizeof options, "size=8m,usrquota,usrquota_block_hardlimit=600k");
+	if (mount("tmpfs", scratch_mnt, "tmpfs", 0, options) < 0) {
+		tap_skip("a quota", "this kernel's tmpfs has none");
+		return;
+	}
+	fflush(stdout);
+	if (chown(scratch_mnt, poor, poor) < 0)
+		exit(1);
+	pid_t pid = fork();
+	if (pid == 0) {
+		if (setgid(poor) < 0 || setuid(poor) < 0)
+			_exit(1);
+		rounds("a quota (EDQUOT)", n, nothing, nothing);
+		fflush(stdout);
+		_exit(tap_failed);
+	}
+	int status;
+	waitpid(pid, &status, 0);
+	tap_n++; /* the child's */
+	tap_failed += status != 0;
+	scratch_umount();
+}
+
+int main(int argc, char **argv)
+{
+	int n = argc > 1 ? atoi(argv[1]) : 3;
+	const char *cannot = scratch_make();
+	signal(SIGXFSZ, SIG_DFL);
+	descriptors();
+	shell("rm -rf %s", dir);
+	removed();
+	shell("rm -rf %s", dir);
+	limited();
+	shell("rm -rf %s", dir);
+	if (cannot) {
+		tap_skip("full, read-only and quota'd file systems", cannot);
+	} else {
+		if (mount("tmpfs", scratch_mnt, "tmpfs", 0, "size=600k") == 0) {
+			rounds("a full tmpfs", n, nothing, nothing);
+			scratch_umount();
+		}
+		if (mount("tmpfs", scratch_mnt, "tmpfs", 0, "size=64m,nr_inodes=40") == 0) {
+			rounds("no inode left", n, no_files, some_files);
+			scratch_umount();
+		}
+		quota(n);
+		if (scratch_ext4(4, "-O ^has_journal -m 0", "")) {
+			rounds("a full ext4", n, nothing, nothing);
+			shell("rm -rf %s", dir);
+			read_only();
+			scratch_umount();
+		} else {
+			tap_skip("a full ext4", "none can be mounted here");
+		}
+	}
+	scratch_remove();
+	return tap_end();
+}
