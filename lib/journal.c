@@ -538,9 +538,13 @@ int journal_trim(int dirfd, uint64_t pos, int64_t keep_us)
 	uint64_t floor = 0;
 	for (ssize_t i = 0; i + 1 < n && bases[i + 1] <= pos; i++) {
 		struct segment follower;
-		int fd = segment_open(dirfd, bases[i + 1], O_RDONLY, &follower);
+		struct stat st;
+		bool damaged; /* it must not hold up for ever those before it */
+		int fd = segment_open_records(dirfd, bases[i + 1], &follower, &damaged);
 		if (fd < 0)
 			break;
+		if (damaged && fstat(fd, &st) == 0) /* no earlier than its last append */
+			follower.created = (int64_t)st.st_mtim.tv_sec * 1000000;
 		close(fd);
 		if (keep_us && now() - follower.created < keep_us)
 			break;

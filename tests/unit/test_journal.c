@@ -367,6 +367,27 @@ static void test_full_by_one(void **state)
 	journal_close(&j);
 }
 
+/* A segment whose header a power cut left damaged does not stop the deleting. */
+static void test_trim_damaged(void **state)
+{
+	(void)state;
+	struct journal *j = fixture_journal();
+	uint64_t last = 0, *bases;
+	for (int n = 0; n < 2000; n++)
+		last = fixture_append(j, 0, n);
+	ssize_t n = segment_list(fixture_fd, &bases);
+	assert_true(n > 3);
+	char name[SEGMENT_NAME + 1];
+	segment_name(name, bases[1]);
+	int fd = openat(fixture_fd, name, O_WRONLY);
+	assert_int_equal(pwrite(fd, "x", 1, 20), 1);
+	close(fd);
+	assert_int_equal(journal_trim(fixture_fd, last, 1000000), 0); /* all is young */
+	assert_int_equal(journal_trim(fixture_fd, last, 0), n - 1);
+	free(bases);
+	journal_close(&j);
+}
+
 /* Several processes on a full journal: every loss is in the counter. */
 static void test_lost_exactly(void **state)
 {
@@ -506,6 +527,7 @@ int main(void)
 	    T(test_emptied),
 	    T(test_full_by_one),
 	    T(test_lost_exactly),
+	    T(test_trim_damaged),
 	    T(test_no_room_in_files),
 	    T(test_file_size_limit),
 	    T(test_removed_directory),
