@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* What notifyd remembers of mailboxes, and which MailboxReset it makes of a row of events.
  * usage: test_reset                     the test
- *        test_reset --measure N DIR     what N mailboxes cost: a journal in DIR, which is kept */
+ *        test_reset --measure N DIR     what N mailboxes cost: a journal in DIR, which is kept
+ * Over 800 lines because each rule is a short story of its own, and they share one fixture. */
 #include "../../notifyd/mailboxes.h"
 #include "../../notifyd/reset.h"
 #include "../../notifyd/settings.h"
