@@ -113,6 +113,20 @@ class Rabbit:
                 connection.close()
         wait_for("queue %s is declared" % name, there, timeout, every=0.1)
 
+    def settled(self, name, timeout=30):
+        """Waits until a quorum queue outlives a kill -9: Ra writes its name to a table on disk about
+        a second after it was declared, and a node killed before that never finds the queue again."""
+        base = os.path.join(self.dir, "mnesia")
+
+        def written():
+            for top, _, files in os.walk(base):
+                if "names.dets" in files:
+                    with open(os.path.join(top, "names.dets"), "rb") as f:
+                        if name.encode() in f.read():
+                            return True
+            return False
+        wait_for("quorum queue %s is on the broker's disk" % name, written, timeout, every=0.1)
+
     def collect(self, queue, expected, timeout=60):
         """Consumes the queue until `expected` says so or time is up: expected(messages) -> bool.
         The messages, as (properties, body), acknowledged."""

@@ -45,6 +45,8 @@ def setup():
         world.oracle = world.subscribe("oracle")
         exists(world, "mail.events")
         exists(world, "mail.free")
+        world.rabbit.queue("indexer")
+        world.rabbit.settled("indexer")
     except BaseException:
         world.close()
         raise
