@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "journal.h"
 
+#include "boots.h"
 #include "segment.h"
 
 #include <errno.h>
@@ -215,10 +216,19 @@ static uint64_t beyond(int dirfd, uint64_t base)
 	return base + size + SEGMENT_BOOT_GAP;
 }
 
-static bool other_boot(const unsigned char a[16], const unsigned char b[16])
+/* Whether no power cut can have shortened it: it was made since this kernel started. */
+static bool this_boot(const struct segment *seg, const unsigned char boot[16],
+                      const struct boots *boots)
 {
 	static const unsigned char unknown[16];
-	return memcmp(a, b, 16) != 0 && memcmp(a, unknown, 16) != 0 && memcmp(b, unknown, 16) != 0;
+	if (memcmp(seg->boot, unknown, 16) == 0 || memcmp(boot, unknown, 16) == 0) {
+		if (boots_since_start(seg->created))
+			return true;
+	} else if (memcmp(seg->boot, boot, 16) == 0) {
+		return true;
+	}
+	/* Made by a process that sees another boot id (a container), but later than one of ours. */
+	return boots->known && seg->base >= boots->first;
 }
 
 /* Opens the newest segment, or starts the one that follows. at_least: the base a new one must
@@ -237,25 +247,28 @@ static int attach(struct journal *j, uint64_t at_least, const char **why_r)
 	for (int tries = 0; tries < MOVES; tries++) {
 		free(bases);
 		struct segment_bounds bounds;
-		segment_bounds(dirfd,
-		               &bounds); /* before the list: what is made later is not in it */
+		struct boots boots;
+		struct segment seg;
+		struct segment new = {.created = now()};
+		segment_boot(new.boot);
+		/* before the list: what is made later is not in it */
+		segment_bounds(dirfd, &bounds);
+		boots_read(dirfd, new.boot, &boots);
 		ssize_t n = segment_list(dirfd, &bases);
 		if (n < 0) {
 			bases = NULL;
 			*why_r = "cannot read the journal directory";
 			break;
 		}
-		struct segment seg;
-		struct segment new = {.created = now()};
-		bool anew = false; /* it must outlast a power cut, or its positions come again */
-		segment_boot(new.boot);
 		uint64_t newest = n ? bases[n - 1] : 0;
+		uint64_t above = 0;  /* the boot's first segment must not lie below this */
+		bool begins = false; /* it is that */
 		if (!n || newest < bounds.floor) {
 			/* The first; or somebody, a power cut even, took segments away. The one at
 			 * the floor was there, and none is deleted but behind a newer one. */
-			uint64_t high = bounds.top > bounds.floor ? bounds.top : bounds.floor;
-			new.base = high ? high + SEGMENT_BOOT_GAP : at_least;
-			anew = true;
+			above = bounds.top > bounds.floor ? bounds.top : bounds.floor;
+			new.base = above ? above + SEGMENT_BOOT_GAP : at_least;
+			begins = true;
 		} else if (newest >= at_least) {
 			fd = segment_open(dirfd, newest, O_RDWR | O_APPEND, &seg);
 			int why = errno;
@@ -266,7 +279,7 @@ static int attach(struct journal *j, uint64_t at_least, const char **why_r)
 				close(fd);
 				continue;
 			}
-			if (fd >= 0 && !other_boot(seg.boot, new.boot)) {
+			if (fd >= 0 && this_boot(&seg, new.boot, &boots)) {
 				r = use(j, fd, &seg, why_r);
 				break;
 			}
@@ -279,17 +292,29 @@ static int attach(struct journal *j, uint64_t at_least, const char **why_r)
 			if (fd >= 0)
 				close(fd);
 			new.base = beyond(dirfd, newest);
-			anew = true;
+			above = newest + 1;
+			begins = true;
 		} else {
 			new.base = at_least;
 		}
+		/* All processes of a boot must come to the same base. */
+		if (begins && boots.known && boots.first >= above)
+			new.base = boots.first;
+		else if (begins && boots.above && new.base < boots.above + SEGMENT_BOOT_GAP)
+			new.base = boots.above + SEGMENT_BOOT_GAP;
 		new.limit = room(j, dirfd, bases, n, why_r);
 		if (!new.limit)
 			break;
+		/* First on the disk: others may append to it before its name is there, and after a
+		 * power cut their positions must not come again. */
+		if (begins && boots_begin(dirfd, new.boot, new.base) < 0) {
+			*why_r = "cannot write the journal's file 'boots' (permissions? disk?)";
+			break;
+		}
 		unsigned char former[16];
 		if (journal_identity(dirfd, new.uuid, former) < 0)
 			memset(new.uuid, 0, sizeof new.uuid);
-		int made = segment_create(dirfd, &new, j->opt.sync || anew);
+		int made = segment_create(dirfd, &new, j->opt.sync);
 		if (made < 0) {
 			*why_r = errno == ENOSPC || errno == EDQUOT
 			             ? "no room for a new journal segment"
