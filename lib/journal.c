@@ -17,12 +17,17 @@
 #include <unistd.h>
 
 #include "lost.h"
+#include "rescue.h"
 
 #define SEGMENT_MIN (64u << 10)
 #define LIMIT_MIN   4096
 /* How often a writer follows others to a newer segment before it gives an event up: only very
  * small segments on a very busy machine make it move more than once. */
 #define MOVES 1000
+
+/* After a sync that failed for good the next is tried after so long, microseconds: each costs a
+ * copy of the segment. */
+#define UNSYNCED 5000000
 
 #define KEEP (256 * 1024) /* the most memory kept from record to record */
 
@@ -44,6 +49,9 @@ struct journal {
 	struct mark mark;
 	pid_t pid;           /* whose fd and losses these are: a child opens its own */
 	uint64_t next_base;  /* the segment is sealed: go on there; 0 when it is not */
+	bool named;          /* opt.sync: the segment's directory entry is on the disk */
+	bool doubt;          /* a sync of the segment failed, so none that follows says anything */
+	int64_t unsynced;    /* when that could not be mended */
 	int64_t refused;     /* when a new segment was refused, to ask again only after a while */
 	const char *why;     /* why it was refused */
 	unsigned lost;       /* since the last append that succeeded */
@@ -281,6 +289,7 @@ static int attach(struct journal *j, uint64_t at_least, const char **why_r)
 			}
 			if (fd >= 0 && this_boot(&seg, new.boot, &boots)) {
 				r = use(j, fd, &seg, why_r);
+				j->named = j->doubt = false;
 				break;
 			}
 			if (fd < 0 && why == ENOENT)
@@ -314,7 +323,7 @@ static int attach(struct journal *j, uint64_t at_least, const char **why_r)
 		unsigned char former[16];
 		if (journal_identity(dirfd, new.uuid, former) < 0)
 			memset(new.uuid, 0, sizeof new.uuid);
-		int made = segment_create(dirfd, &new, j->opt.sync);
+		int made = segment_create(dirfd, &new);
 		if (made < 0) {
 			*why_r = errno == ENOSPC || errno == EDQUOT
 			             ? "no room for a new journal segment"
@@ -447,6 +456,51 @@ static int seal(struct journal *j)
 	return first > 0 ? 0 : -1;
 }
 
+/* The segment's directory entry, of which its maker may not have been told yet that it is on the
+ * disk. */
+static int sync_name(const struct journal *j, int dirfd)
+{
+	char name[SEGMENT_NAME + 1];
+	struct stat st;
+	struct mark m;
+	segment_name(name, j->seg.base);
+	bool here = fstatat(dirfd, name, &st, AT_SYMLINK_NOFOLLOW) == 0 && st.st_ino == j->mark.ino;
+	/* Else it was delivered and deleted, or a copy has its place (rescue.h); or the directory
+	 * was moved away, and this is another. */
+	if (!here && (!same(j, &m) || m.links))
+		return -1;
+	return fsync(dirfd);
+}
+
+/* Brings what was appended to the disk: 0, or 1 with *why_r: it is not known to be there. */
+static int sync_append(struct journal *j, const char **why_r)
+{
+	int64_t t = now();
+	*why_r = "the disk did not take it; a power cut may lose what is in the journal";
+	if (j->unsynced && t >= j->unsynced && t - j->unsynced < UNSYNCED)
+		return 1;
+	int r = j->doubt ? -1 : fdatasync(j->fd);
+	if (r == 0 && j->named) {
+		j->unsynced = 0;
+		return 0;
+	}
+	int dirfd = opendir_fd(j);
+	if (r < 0) {
+		j->doubt = true;
+		r = dirfd < 0 ? -1 : segment_rescue(dirfd, j->fd, &j->seg);
+		if (r == 0) /* what is open is not what has the name any more */
+			forget(j);
+	} else {
+		r = dirfd < 0 ? -1 : sync_name(j, dirfd);
+		j->named = r == 0;
+	}
+	if (dirfd >= 0)
+		close(dirfd);
+	j->unsynced = r == 0 ? 0 : t;
+	return r == 0 ? 0 : 1;
+}
+
+/* As journal_append(). */
 static int store(struct journal *j, const struct record *rec, uint64_t *pos_r, const char **why_r)
 {
 	buf_reset(&j->record);
@@ -475,14 +529,11 @@ static int store(struct journal *j, const struct record *rec, uint64_t *pos_r, c
 			}
 		}
 		*pos_r = j->seg.base + (uint64_t)start;
-		if (j->opt.sync && fdatasync(j->fd) < 0) {
-			*why_r = "the journal could not be synced to the disk";
-			return -1;
-		}
+		int r = j->opt.sync ? sync_append(j, why_r) : 0;
 		/* When the SEAL can't be written (a full disk), the next writer tries. */
-		if ((uint64_t)end > j->seg.limit)
+		if (j->fd >= 0 && (uint64_t)end > j->seg.limit)
 			seal(j);
-		return 0;
+		return r;
 	}
 	*why_r = "the journal's segments change faster than this process can follow";
 	return -1;
@@ -494,7 +545,7 @@ int journal_append(struct journal *j, const struct record *rec, uint64_t *pos_r,
 	uint64_t pos;
 	inherit(j);
 	r = store(j, rec, &pos, why_r);
-	if (r == 0) {
+	if (r >= 0) {
 		j->lost = 0;
 		if (pos_r)
 			*pos_r = pos;

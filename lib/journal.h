@@ -15,7 +15,7 @@ struct journal_options {
 	uint64_t segment_size; /* bytes */
 	uint64_t max_size; /* bytes in all; 0: the smaller of 4 GB and a tenth of the file system */
 	unsigned min_free; /* per cent of the file system to leave free */
-	bool sync;         /* fdatasync each append */
+	bool sync;         /* each append is on the disk when it returns */
 };
 
 /* dir exists; its owner, group and mode are those of every file made in it.
@@ -26,7 +26,9 @@ void journal_close(struct journal **j);
 
 /* Appends one record (pos, next, time and lost of rec are ignored). 0 with *pos_r
  * (NULL allowed), or -1: the event is lost, counted here, carried in the next record that
- * succeeds and added to the counter file (lost.h); *why_r says why. */
+ * succeeds and added to the counter file (lost.h); *why_r says why. With opt.sync also 1, with
+ * *pos_r and *why_r: it is in the journal, delivered like any other and not lost, but not known to
+ * be on the disk, so that a power cut may take it. */
 int journal_append(struct journal *j, const struct record *rec, uint64_t *pos_r,
                    const char **why_r);
 

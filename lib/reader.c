@@ -236,6 +236,41 @@ static int look(struct reader *r, struct record *rec_r, size_t *have_r, size_t *
 	}
 }
 
+/* Whether a copy has taken the place of the file that is open (rescue.h): that is to be read. */
+static bool renewed(struct reader *r)
+{
+	struct segment seg;
+	struct stat st;
+	if (fstat(r->fd, &st) < 0 || st.st_nlink)
+		return false;
+	int fd = segment_open(r->dirfd, r->seg.base, O_RDONLY, &seg);
+	if (fd < 0)
+		return false;
+	close(r->fd);
+	r->fd = fd;
+	r->len = 0;
+	r->at = r->pos - r->seg.base;
+	r->searched = 0;
+	return true;
+}
+
+/* Whether nothing is amiss between two positions: a segment that was sealed below its limit has
+ * zeros up to one byte above it. */
+static bool padding(const struct reader *r, uint64_t from, uint64_t to)
+{
+	char chunk[16 * 1024];
+	if (!r->seg.limit || to != r->seg.base + r->seg.limit + 1)
+		return false;
+	while (from < to) {
+		size_t want = to - from < sizeof chunk ? (size_t)(to - from) : sizeof chunk;
+		ssize_t n = pread(r->fd, chunk, want, (off_t)(from - r->seg.base));
+		if (n <= 0 || chunk[0] || memcmp(chunk, chunk + 1, (size_t)n - 1) != 0)
+			return false;
+		from += (uint64_t)n;
+	}
+	return true;
+}
+
 /* What is at pos is broken or cut off. If a valid record follows, goes there: 1. 0: not yet.
  * 2: what follows has the positions of the next segment. */
 static int resync(struct reader *r)
@@ -245,6 +280,8 @@ static int resync(struct reader *r)
 		return -1;
 	if ((uint64_t)st.st_size == r->searched)
 		return 0;
+	if (renewed(r))
+		return 1;
 	uint64_t start = r->pos;
 	for (uint64_t p = start + 1; p < r->seg.base + (uint64_t)st.st_size;) {
 		r->pos = p;
@@ -277,7 +314,8 @@ static int resync(struct reader *r)
 			if (found >= r->bound)
 				return 2;
 			r->pos = found;
-			torn(r, start, r->pos - start);
+			if (!padding(r, start, found))
+				torn(r, start, found - start);
 			r->searched = 0;
 			return 1;
 		}
@@ -310,8 +348,13 @@ int reader_next(struct reader *r, struct record *rec_r)
 		size_t have, len;
 		int kind = look(r, rec_r, &have, &len);
 		struct stat st;
-		if (kind == -2)
+		if (kind == -2) {
+			int why = errno;
+			if (renewed(r))
+				continue;
+			errno = why;
 			return -1;
+		}
 		if (kind == RECORD_EVENT && r->pos < r->bound) {
 			rec_r->pos = r->pos;
 			r->pos += len;

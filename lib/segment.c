@@ -146,7 +146,17 @@ int segment_adopt(int dirfd, int fd)
 	return fchmod(fd, dir.st_mode & 0666);
 }
 
-int segment_create(int dirfd, const struct segment *seg, bool sync)
+void segment_tmp(char name_r[SEGMENT_TMP], uint64_t base)
+{
+	char name[SEGMENT_NAME + 1];
+	struct timespec t;
+	segment_name(name, base);
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	snprintf(name_r, SEGMENT_TMP, ".%s.%ld.%lx.%lx", name, (long)syscall(SYS_gettid),
+	         (unsigned long)t.tv_sec, (unsigned long)t.tv_nsec);
+}
+
+int segment_create(int dirfd, const struct segment *seg)
 {
 	struct header h = {
 	    .version = htole32(SEGMENT_VERSION),
@@ -160,14 +170,9 @@ int segment_create(int dirfd, const struct segment *seg, bool sync)
 	memcpy(h.boot, seg->boot, sizeof h.boot);
 	h.checksum = htole64(checksum(&h));
 
-	char name[SEGMENT_NAME + 1], tmp[64];
+	char name[SEGMENT_NAME + 1], tmp[SEGMENT_TMP];
 	segment_name(name, seg->base);
-	/* Unlike any other's, in whatever thread or pid namespace; journal_trim() sweeps leftovers.
-	 */
-	struct timespec t;
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	snprintf(tmp, sizeof tmp, ".%s.%ld.%lx.%lx", name, (long)syscall(SYS_gettid),
-	         (unsigned long)t.tv_sec, (unsigned long)t.tv_nsec);
+	segment_tmp(tmp, seg->base);
 	int fd = openat(dirfd, tmp, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
 	if (fd < 0)
 		return -1;
@@ -177,15 +182,11 @@ int segment_create(int dirfd, const struct segment *seg, bool sync)
 		n = -1;
 	}
 	int r = n < 0 ? -1 : segment_adopt(dirfd, fd);
-	if (r == 0 && sync)
-		r = fdatasync(fd);
 	if (r == 0 && linkat(dirfd, tmp, dirfd, name, 0) < 0)
 		r = errno == EEXIST || errno == ENOENT ? 1 : -1; /* ENOENT: swept */
 	int why = errno;
 	close(fd);
 	unlinkat(dirfd, tmp, 0);
-	if (r == 0 && sync && fsync(dirfd) < 0)
-		return -1;
 	errno = why;
 	return r;
 }

@@ -26,6 +26,11 @@ struct segment {
 #define SEGMENT_NAME 20 /* length of the file name */
 void segment_name(char name_r[SEGMENT_NAME + 1], uint64_t base);
 
+/* The name of a file that is to become it: unlike any other's, in whatever thread or pid namespace.
+ * segment_sweep() finds what is left of them. */
+#define SEGMENT_TMP 80
+void segment_tmp(char name_r[SEGMENT_TMP], uint64_t base);
+
 /* Bases of all segments in the directory, ascending, malloc'd (free() it).
  * Their number, or -1 with errno. */
 ssize_t segment_list(int dirfd, uint64_t **bases_r);
@@ -39,9 +44,8 @@ int segment_open(int dirfd, uint64_t base, int flags, struct segment *seg_r);
 int segment_open_records(int dirfd, uint64_t base, struct segment *seg_r, bool *damaged_r);
 
 /* Creates it whole and atomically (a temporary file, then link(2)), with owner, group and
- * mode from the directory; sync: on the disk when it returns. 0, 1 when it is there already,
- * -1 with errno. */
-int segment_create(int dirfd, const struct segment *seg, bool sync);
+ * mode from the directory. Not synced. 0, 1 when it is there already, -1 with errno. */
+int segment_create(int dirfd, const struct segment *seg);
 
 /* Offset of the end of its first SEAL among the bytes before `end`; 0 when there is none, -1 with
  * errno. Reads only what lies behind the limit. */

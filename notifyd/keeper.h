@@ -10,8 +10,17 @@
  * than mboxevent_retain. Nothing while a sink has no cursor yet. */
 void keeper_trim(const struct settings *s, int journalfd);
 
-/* fdatasync of the newest segment and of the directory when they grew since the call before
- * (*synced holds where that was). 0, or -1 with errno. Blocks on the disk. */
-int keeper_sync(int journalfd, uint64_t *synced);
+/* What keeper_sync() knows; all zero before the first call. */
+struct keeper_synced {
+	uint64_t to;      /* all below is on the disk */
+	uint64_t doubt;   /* base + 1 of a segment whose sync failed, to be rescued; 0: none */
+	uint64_t rescued; /* how many were */
+};
+
+/* fdatasync of the newest segment and of the directory when they grew since the call before. A
+ * segment for which it fails is written anew (rescue.h); no sync of it is trusted again. 0, or -1
+ * with errno: to be called again, after a while, since that may copy a whole segment. Blocks on the
+ * disk. */
+int keeper_sync(int journalfd, struct keeper_synced *synced);
 
 #endif

@@ -25,7 +25,7 @@ struct reset {
 	struct native *native;
 	struct event *event;
 	int journalfd;
-	uint64_t synced;
+	struct keeper_synced synced;
 	uint64_t seen; /* records before this were seen */
 	bool due;      /* events may be owed */
 	bool dots;

@@ -26,6 +26,8 @@ enum {
 	TICK_MS = 1000,       /* trimming, stalls, a socket that somebody else serves */
 	RESTART_MIN_MS = 100, /* a child that dies is started again after this, doubling */
 	RESTART_MAX_MS = 30000,
+	SYNC_PAUSE_MIN_MS = 1000, /* after a sync that failed, doubling */
+	SYNC_PAUSE_MAX_MS = 60000,
 	STEADY_MS = 60000, /* alive for so long: the doubling begins anew */
 	FINISH_MS = 10000, /* for children to finish after SIGTERM */
 	REBIND_MS = 5000,  /* between two looks at the socket of ingest */
@@ -72,7 +74,9 @@ struct supervisor {
 	uv_work_t sync_work;
 	bool syncing;
 	int sync_error;
-	uint64_t synced;
+	struct keeper_synced synced;
+	uint64_t rescued;                /* of synced, as it was told */
+	uint64_t sync_again, sync_pause; /* after a failure: loop time, milliseconds */
 };
 
 static void start(struct child *c);
@@ -389,12 +393,23 @@ static void sync_done(uv_work_t *w, int status)
 		             "cannot sync the journal to the disk: %s; a power cut may lose events",
 		             strerror(s->sync_error));
 	told = s->sync_error;
+	if (s->synced.rescued != s->rescued)
+		log_incident(LOG_LEVEL_WARNING, NULL, s->synced.to,
+		             "the disk failed to take a segment of the journal; it was sealed and "
+		             "written anew, nothing is lost");
+	s->rescued = s->synced.rescued;
+	/* The next try may copy a whole segment. */
+	s->sync_pause = !s->sync_error                          ? 0
+	                : !s->sync_pause                        ? SYNC_PAUSE_MIN_MS
+	                : s->sync_pause * 2 < SYNC_PAUSE_MAX_MS ? s->sync_pause * 2
+	                                                        : SYNC_PAUSE_MAX_MS;
+	s->sync_again = uv_now(&s->loop) + s->sync_pause;
 }
 
 static void on_sync(uv_timer_t *t)
 {
 	struct supervisor *s = t->data;
-	if (s->syncing)
+	if (s->syncing || uv_now(&s->loop) < s->sync_again)
 		return;
 	s->syncing = uv_queue_work(&s->loop, &s->sync_work, sync_work, sync_done) == 0;
 }
@@ -695,12 +710,11 @@ int supervisor_main(const char *conf_path, struct settings *settings)
 	uv_run(&s.loop, UV_RUN_DEFAULT);
 
 	unbind_ingest(&s);
-	uint64_t synced = 0;
-	keeper_sync(s.journalfd, &synced);
 	uv_walk(&s.loop, at_handle, NULL);
 	while (uv_run(&s.loop, UV_RUN_DEFAULT))
 		;
 	uv_loop_close(&s.loop);
+	keeper_sync(s.journalfd, &s.synced); /* no work of the loop does so any more */
 	free(s.children);
 	close(s.inotify);
 	close(s.conf_fd);

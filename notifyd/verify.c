@@ -30,7 +30,8 @@ struct scan {
 	/* the segment that is open: */
 	int fd;
 	uint64_t base, size;
-	char *buf; /* len bytes from offset `at` on */
+	uint64_t limit; /* 0: its header does not tell */
+	char *buf;      /* len bytes from offset `at` on */
 	size_t cap, len;
 	uint64_t at;
 };
@@ -248,7 +249,10 @@ static int64_t records(struct scan *s, uint64_t offset)
 			return -1;
 		if ((uint64_t)next == s->size)
 			break; /* nothing follows: maybe it is being written */
-		tell(s, offset, (uint64_t)next);
+		/* One that was sealed below its limit has zeros up to one byte above it. */
+		if (!s->limit || (uint64_t)next != s->limit + 1 ||
+		    !zeros(s, offset, (uint64_t)next))
+			tell(s, offset, (uint64_t)next);
 		offset = (uint64_t)next;
 	}
 	return (int64_t)offset;
@@ -339,6 +343,7 @@ static int one(struct scan *s, uint64_t base)
 		return -1;
 	between(s, base, &bounds);
 	s->base = base;
+	s->limit = damaged ? 0 : seg.limit;
 	s->gone = false;
 	s->any = true;
 	struct stat st;

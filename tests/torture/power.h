@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Forced into boots.c, journal.c, segment.c, cursor.c and keeper.c: at every system call that
- * changes what is on the disk the power may fail, and the boot id is the torture's own. */
+/* Forced into boots.c, journal.c, rescue.c, segment.c, cursor.c and keeper.c: at every system call
+ * that changes what is on the disk the power may fail, and the boot id is the torture's own. */
 #include <dirent.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -11,6 +12,8 @@
 
 /* Before (after: 0) and after such a call. */
 void power(const char *call, int after);
+/* Whether the disk takes nothing this once. */
+int power_fails(void);
 const char *power_path(const char *path);
 
 #define AROUND(type, what, name, ...)                                                              \
@@ -27,7 +30,9 @@ const char *power_path(const char *path);
 /* likewise: a bound, a boot's beginning, a cursor's slot */
 #define pwrite(fd, s, n, at)                                                                       \
 	AROUND(ssize_t, (n) == 8 ? "bounds" : (n) == 40 ? "boots" : "cursor", pwrite, fd, s, n, at)
-#define linkat(...)    AROUND(int, "link", linkat, __VA_ARGS__)
-#define unlinkat(...)  AROUND(int, "delete", unlinkat, __VA_ARGS__)
-#define fdatasync(...) AROUND(int, "fdatasync", fdatasync, __VA_ARGS__)
-#define fsync(...)     AROUND(int, "fsync", fsync, __VA_ARGS__)
+#define linkat(...)   AROUND(int, "link", linkat, __VA_ARGS__)
+#define unlinkat(...) AROUND(int, "delete", unlinkat, __VA_ARGS__)
+#define renameat(...) AROUND(int, "rename", renameat, __VA_ARGS__)
+#define fdatasync(...)                                                                             \
+	(power_fails() ? (errno = EIO, -1) : AROUND(int, "fdatasync", fdatasync, __VA_ARGS__))
+#define fsync(...) AROUND(int, "fsync", fsync, __VA_ARGS__)

@@ -33,7 +33,7 @@ static struct {
 	int after;
 	long count; /* at the how manieth; 0: it has happened, or will by the clock */
 	int off;    /* the power is */
-	unsigned long ids_n, deliveries, twice, syncs, trims;
+	unsigned long ids_n, deliveries, twice, syncs, trims, failures;
 	struct id ids[IDS];
 } * shared;
 
@@ -60,6 +60,14 @@ void power(const char *call, int after)
 	if (armed && after == shared->after && strcmp(call, shared->call) == 0 &&
 	    __atomic_sub_fetch(&shared->count, 1, __ATOMIC_SEQ_CST) == 0)
 		cut();
+}
+
+int power_fails(void)
+{
+	if (!armed || chance_of(&seed) % 200 != 0)
+		return 0;
+	__atomic_add_fetch(&shared->failures, 1, __ATOMIC_RELAXED);
+	return 1;
 }
 
 static void new_boot(void)
@@ -159,7 +167,7 @@ static int consume(bool drain)
 static void keep(bool always)
 {
 	int dirfd = open(dir, O_RDONLY | O_DIRECTORY);
-	uint64_t synced = 0;
+	struct keeper_synced synced = {0};
 	while (!shared->off) {
 		int upto[WRITERS];
 		struct cursor_state at;
@@ -189,9 +197,9 @@ static int by_pos(const void *a, const void *b)
 static const struct {
 	const char *call;
 	long most;
-} places[] = {{"append", 200}, {"seal", 3},        {"header", 3},  {"link", 3},
-              {"boots", 1},    {"fdatasync", 100}, {"cursor", 60}, {"delete", 4},
-              {"bounds", 4},   {"fsync", 5},       {"", 0}};
+} places[] = {{"append", 200}, {"seal", 3},   {"header", 3},      {"link", 3},
+              {"boots", 1},    {"rename", 1}, {"fdatasync", 100}, {"cursor", 60},
+              {"delete", 4},   {"bounds", 4}, {"fsync", 5},       {"", 0}};
 
 /* One life between two cuts. */
 static bool live(int round, bool always)
@@ -298,9 +306,10 @@ static void cuts(int n, bool always)
 	    "%s: %d cuts, %lu events accepted, %lu lost that had to last, %lu others lost, "
 	    "%lu ids given twice",
 	    mode, done, accepted, missing, spared - missing, issued_twice);
-	printf("# deliveries %lu, of these again %lu; syncs %lu, segments deleted %lu, "
+	printf("# deliveries %lu, of these again %lu; syncs %lu, failed %lu, segments deleted %lu, "
 	       "cursors refused %lu\n",
-	       shared->deliveries, shared->twice, shared->syncs, shared->trims, no_cursor);
+	       shared->deliveries, shared->twice, shared->syncs, shared->failures, shared->trims,
+	       no_cursor);
 	scratch_umount();
 }
 

@@ -187,7 +187,7 @@ static void test_new_boot(void **state)
 	(void)state;
 	struct segment old = {.base = 0, .limit = 64 << 10, .created = 1};
 	memset(old.boot, 0x5a, sizeof old.boot);
-	assert_int_equal(segment_create(fixture_fd, &old, false), 0);
+	assert_int_equal(segment_create(fixture_fd, &old), 0);
 	struct journal *j = fixture_journal();
 	uint64_t pos = fixture_append(j, 0, 0);
 	assert_true(pos >= SEGMENT_BOOT_GAP);
@@ -216,7 +216,7 @@ static void test_boot_gone(void **state)
 	(void)state;
 	struct segment old = {.base = 0, .limit = 64 << 10, .created = 1};
 	memset(old.boot, 0x5a, sizeof old.boot);
-	assert_int_equal(segment_create(fixture_fd, &old, false), 0);
+	assert_int_equal(segment_create(fixture_fd, &old), 0);
 	unsigned char other[16];
 	memset(other, 0x5b, sizeof other);
 	uint64_t gone = SEGMENT_HEADER + SEGMENT_BOOT_GAP;

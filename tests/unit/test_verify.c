@@ -274,7 +274,7 @@ static void test_tail(void **state)
 static void next_boot(uint64_t base)
 {
 	struct segment seg = {.base = base, .limit = 64 << 10, .boot = {1}};
-	assert_int_equal(segment_create(fixture_fd, &seg, false), 0);
+	assert_int_equal(segment_create(fixture_fd, &seg), 0);
 }
 
 static void test_boot(void **state)
