@@ -95,12 +95,16 @@ void boots_read(int dirfd, const unsigned char boot[16], struct boots *boots_r)
 		uint64_t first = le64toh(e->first);
 		if (first >= boots_r->above)
 			boots_r->above = first + 1;
-		if (memcmp(e->boot, boot, 16) != 0 ||
-		    (memcmp(boot, unknown, 16) == 0 &&
-		     !boots_since_start((int64_t)le64toh(e->time))))
-			continue;
-		boots_r->known = true;
-		boots_r->first = first;
+		bool ours = memcmp(e->boot, boot, 16) == 0;
+		bool since = boots_since_start((int64_t)le64toh(e->time));
+		if (ours && (since || memcmp(boot, unknown, 16) != 0)) {
+			boots_r->known = true;
+			boots_r->first = first;
+		} else if (!ours && since && (!boots_r->beside || first > boots_r->beside_first)) {
+			boots_r->beside = true;
+			boots_r->beside_first = first;
+			memcpy(boots_r->beside_boot, e->boot, 16);
+		}
 	}
 }
 

@@ -16,7 +16,11 @@
 struct boots {
 	bool known;     /* this boot has begun: */
 	uint64_t first; /* the base of its first segment, which need not be there */
-	uint64_t above; /* one more than the highest base of all; 0: no boot is known */
+	/* Another, which by the clock is of this kernel: a container's. */
+	bool beside;
+	unsigned char beside_boot[16];
+	uint64_t beside_first; /* the highest */
+	uint64_t above;        /* one more than the highest base of all; 0: no boot is known */
 };
 
 /* Makes the file, preallocated. -1 with errno. */

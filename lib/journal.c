@@ -208,8 +208,9 @@ static int use(struct journal *j, int fd, const struct segment *seg, const char 
 	}
 	j->fd = fd;
 	j->seg = *seg;
-	ssize_t seal = (uint64_t)st.st_size > seg->limit ? segment_seal(fd, seg, st.st_size) : 0;
-	j->next_base = seal > 0 ? seg->base + (uint64_t)seal : 0;
+	j->next_base = 0;
+	if ((uint64_t)st.st_size > seg->limit)
+		segment_seal(fd, seg, st.st_size, &j->next_base);
 	return 0;
 }
 
@@ -237,6 +238,28 @@ static bool this_boot(const struct segment *seg, const unsigned char boot[16],
 	}
 	/* Made by a process that sees another boot id (a container), but later than one of ours. */
 	return boots->known && seg->base >= boots->first;
+}
+
+/* Ends a segment whose writers may be alive although they see another boot id: containers on this
+ * kernel. It is sealed with a gap behind, so that they and we come to the same base. Should they be
+ * dead all the same, nothing may be appended where they did: what is to be made is then in their
+ * name, and left in turn. 1 with what is to be made; 0: not on this file system; -1. */
+static int leave(int fd, const struct segment *seg, const struct boots *boots,
+                 struct segment *new_r)
+{
+	uint32_t gaps = 1;
+	uint64_t next = 0;
+	if (boots->above > seg->base + 1)
+		gaps += (uint32_t)((boots->above - seg->base) / SEGMENT_BOOT_GAP + 1);
+	ssize_t end = segment_retire(fd, seg, gaps, &next);
+	if (end < 0)
+		return errno == EOPNOTSUPP ? 0 : -1;
+	new_r->base = next;
+	bool theirs = next - seg->base - (uint64_t)end < SEGMENT_BOOT_GAP;
+	bool begun = boots->above > next && !(boots->known && boots->first == next);
+	if (theirs || begun)
+		memcpy(new_r->boot, seg->boot, sizeof new_r->boot);
+	return 1;
 }
 
 /* Opens the newest segment, or starts the one that follows. at_least: the base a new one must
@@ -298,24 +321,39 @@ static int attach(struct journal *j, uint64_t at_least, const char **why_r)
 				*why_r = "cannot open the journal's newest segment (permissions?)";
 				break;
 			}
+			int left = fd >= 0 && boots_since_start(seg.created)
+			               ? leave(fd, &seg, &boots, &new)
+			               : 0;
 			if (fd >= 0)
 				close(fd);
-			new.base = beyond(dirfd, newest);
-			above = newest + 1;
-			begins = true;
+			if (left < 0) {
+				*why_r = "cannot seal the segment of another boot (no space?)";
+				break;
+			}
+			if (!left) {
+				new.base = beyond(dirfd, newest);
+				above = newest + 1;
+				begins = true;
+			}
 		} else {
 			new.base = at_least;
 		}
-		/* All processes of a boot must come to the same base. */
-		if (begins && boots.known && boots.first >= above)
+		/* All processes of a boot must come to the same base. Where others on this kernel
+		 * are about to begin, theirs is made in their name, and left for ours. */
+		if (begins && boots.known && boots.first >= above) {
 			new.base = boots.first;
-		else if (begins && boots.above && new.base < boots.above + SEGMENT_BOOT_GAP)
+		} else if (begins && boots.beside && boots.beside_first >= above) {
+			new.base = boots.beside_first;
+			memcpy(new.boot, boots.beside_boot, sizeof new.boot);
+		} else if (begins && boots.above && new.base < boots.above + SEGMENT_BOOT_GAP) {
 			new.base = boots.above + SEGMENT_BOOT_GAP;
+		}
 		new.limit = room(j, dirfd, bases, n, why_r);
 		if (!new.limit)
 			break;
 		/* First on the disk: others may append to it before its name is there, and after a
 		 * power cut their positions must not come again. */
+		begins |= new.base - newest >= SEGMENT_BOOT_GAP;
 		if (begins && boots_begin(dirfd, new.boot, new.base) < 0) {
 			*why_r = "cannot write the journal's file 'boots' (permissions? disk?)";
 			break;
@@ -450,10 +488,7 @@ static int seal(struct journal *j)
 		end = append(j, &record, &why);
 	buf_free(&record);
 	/* Another writer's may be the first. */
-	ssize_t first = end < 0 ? -1 : segment_seal(j->fd, &j->seg, end);
-	if (first > 0)
-		j->next_base = j->seg.base + (uint64_t)first;
-	return first > 0 ? 0 : -1;
+	return end >= 0 && segment_seal(j->fd, &j->seg, end, &j->next_base) > 0 ? 0 : -1;
 }
 
 /* The segment's directory entry, of which its maker may not have been told yet that it is on the
@@ -518,15 +553,13 @@ static int store(struct journal *j, const struct record *rec, uint64_t *pos_r, c
 			return -1;
 		off_t start = end - (off_t)j->record.len;
 		if ((uint64_t)end > j->seg.limit) {
-			ssize_t sealed = segment_seal(j->fd, &j->seg, start);
+			ssize_t sealed = segment_seal(j->fd, &j->seg, start, &j->next_base);
 			if (sealed < 0) {
 				*why_r = "cannot read the journal's segment back";
 				return -1;
 			}
-			if (sealed > 0) { /* nobody reads behind a SEAL */
-				j->next_base = j->seg.base + (uint64_t)sealed;
+			if (sealed > 0) /* nobody reads behind a SEAL */
 				continue;
-			}
 		}
 		*pos_r = j->seg.base + (uint64_t)start;
 		int r = j->opt.sync ? sync_append(j, why_r) : 0;
@@ -592,9 +625,9 @@ uint64_t journal_end(int dirfd)
 		return 0;
 	int fd = segment_open(dirfd, bases[n - 1], O_RDONLY, &seg);
 	if (fd >= 0 && fstat(fd, &st) == 0) {
-		ssize_t sealed =
-		    (uint64_t)st.st_size > seg.limit ? segment_seal(fd, &seg, st.st_size) : 0;
-		end = seg.base + (uint64_t)(sealed > 0 ? sealed : st.st_size);
+		end = seg.base + (uint64_t)st.st_size;
+		if ((uint64_t)st.st_size > seg.limit)
+			segment_seal(fd, &seg, st.st_size, &end);
 	} else {
 		end = beyond(dirfd, bases[n - 1]);
 	}

@@ -31,8 +31,9 @@ static void guard_end(const struct guard *g, bool raised)
 	errno = why;
 }
 
-static ssize_t retire(int fd, const struct segment *seg)
+static ssize_t retire(int fd, const struct segment *seg, uint32_t gaps, uint64_t *next_r)
 {
+	const struct record sealing = {.lost = gaps};
 	struct stat st;
 	struct buf record = BUF_INIT;
 	struct timespec t;
@@ -41,11 +42,11 @@ static ssize_t retire(int fd, const struct segment *seg)
 	    ((uint64_t)st.st_size <= seg->limit && fallocate(fd, 0, (off_t)seg->limit, 1) < 0) ||
 	    fstat(fd, &st) < 0)
 		return -1;
-	ssize_t end = segment_seal(fd, seg, st.st_size);
+	ssize_t end = segment_seal(fd, seg, st.st_size, next_r);
 	if (end)
 		return end;
 	clock_gettime(CLOCK_REALTIME, &t);
-	if (record_encode(&record, RECORD_SEAL, NULL,
+	if (record_encode(&record, RECORD_SEAL, &sealing,
 	                  (int64_t)t.tv_sec * 1000000 + t.tv_nsec / 1000) < 0) {
 		errno = ENOMEM;
 		return -1;
@@ -57,7 +58,7 @@ static ssize_t retire(int fd, const struct segment *seg)
 			break;
 		if (n == (ssize_t)record.len && fstat(fd, &st) == 0) {
 			/* Another's may be the first. */
-			end = segment_seal(fd, seg, st.st_size);
+			end = segment_seal(fd, seg, st.st_size, next_r);
 			break;
 		}
 		errno = ENOSPC; /* a short write is never continued */
@@ -68,11 +69,11 @@ static ssize_t retire(int fd, const struct segment *seg)
 	return end > 0 ? end : -1;
 }
 
-ssize_t segment_retire(int fd, const struct segment *seg)
+ssize_t segment_retire(int fd, const struct segment *seg, uint32_t gaps, uint64_t *next_r)
 {
 	struct guard g;
 	guard_begin(&g);
-	ssize_t end = retire(fd, seg);
+	ssize_t end = retire(fd, seg, gaps, next_r);
 	guard_end(&g, end < 0 && errno == EFBIG);
 	return end;
 }
@@ -170,7 +171,7 @@ static int fill(int to, int dirfd, int fd, const struct segment *seg)
 	if (segment_adopt(dirfd, to) < 0 || fstat(fd, &st) < 0 || copy(fd, to, 0, st.st_size) < 0 ||
 	    fsync(to) < 0)
 		return -1;
-	ssize_t end = retire(fd, seg);
+	ssize_t end = retire(fd, seg, 0, NULL);
 	return end < 0 || copy(fd, to, st.st_size < end ? st.st_size : end, end) < 0 ? -1
 	                                                                             : fsync(to);
 }

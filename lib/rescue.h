@@ -8,9 +8,11 @@
 #include "segment.h"
 
 /* Seals it although it is below its limit, so that no process appends to it any more: it grows to
- * one byte above its limit first, and whoever appends behind that looks back. fd: O_RDWR |
- * O_APPEND. Where its first SEAL ends, or -1 with errno (EOPNOTSUPP: not on this file system). */
-ssize_t segment_retire(int fd, const struct segment *seg);
+ * one byte above its limit first, and whoever appends behind that looks back. The next segment is
+ * to begin so many boot gaps behind the SEAL. fd: O_RDWR | O_APPEND. Where its first SEAL ends,
+ * with the base of the next segment by that SEAL, which may be another's; or -1 with errno
+ * (EOPNOTSUPP: not on this file system). */
+ssize_t segment_retire(int fd, const struct segment *seg, uint32_t gaps, uint64_t *next_r);
 
 /* Retires it and puts a synced copy in its place; while the disk takes no copy it is left as it is.
  * Any number of processes may do so at once. 0: all that was appended to it before its SEAL is on

@@ -213,7 +213,7 @@ bool segment_uuid_parse(const char *s, size_t len, unsigned char uuid_r[16])
 	return true;
 }
 
-ssize_t segment_seal(int fd, const struct segment *seg, off_t end)
+ssize_t segment_seal(int fd, const struct segment *seg, off_t end, uint64_t *next_r)
 {
 	/* A SEAL is written only after a record that ends behind the limit, and has no body. */
 	char chunk[64 * 1024];
@@ -229,8 +229,13 @@ ssize_t segment_seal(int fd, const struct segment *seg, off_t end)
 		     (i = record_resync(chunk, (size_t)n, i)) + RECORD_HEADER <= (size_t)n; i++) {
 			struct record rec;
 			size_t need;
-			if (record_decode(chunk + i, RECORD_HEADER, &rec, &need) == RECORD_SEAL)
-				return at + (off_t)i + RECORD_HEADER;
+			if (record_decode(chunk + i, RECORD_HEADER, &rec, &need) != RECORD_SEAL)
+				continue;
+			off_t sealed = at + (off_t)i + RECORD_HEADER;
+			if (next_r)
+				*next_r =
+				    seg->base + (uint64_t)sealed + rec.lost * SEGMENT_BOOT_GAP;
+			return sealed;
 		}
 		at += n - (RECORD_HEADER - 1);
 	}

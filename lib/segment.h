@@ -48,8 +48,9 @@ int segment_open_records(int dirfd, uint64_t base, struct segment *seg_r, bool *
 int segment_create(int dirfd, const struct segment *seg);
 
 /* Offset of the end of its first SEAL among the bytes before `end`; 0 when there is none, -1 with
- * errno. Reads only what lies behind the limit. */
-ssize_t segment_seal(int fd, const struct segment *seg, off_t end);
+ * errno. *next_r (NULL allowed) is the base of the segment that follows. Reads only what lies
+ * behind the limit. */
+ssize_t segment_seal(int fd, const struct segment *seg, off_t end, uint64_t *next_r);
 
 /* Gives a file made in the directory the directory's mode, and its owner and group where the
  * caller is root. -1 with errno. */

@@ -70,7 +70,7 @@ static int sync_one(int journalfd, uint64_t base, struct keeper_synced *synced)
 	uint64_t end = seg.base + (uint64_t)st.st_size;
 	if (r == 0 && (uint64_t)st.st_size > seg.limit) {
 		/* What lies behind the SEAL has the positions of the next segment. */
-		ssize_t sealed = segment_seal(fd, &seg, st.st_size);
+		ssize_t sealed = segment_seal(fd, &seg, st.st_size, NULL);
 		if (sealed > 0)
 			end = seg.base + (uint64_t)sealed;
 	}

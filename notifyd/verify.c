@@ -306,18 +306,19 @@ static void between(struct scan *s, uint64_t base, const struct segment_bounds *
 		return;
 	enum damage_kind kind = DAMAGE_MISSING;
 	uint64_t len = base - due;
+	/* Behind the SEAL, or behind all of the file. */
+	if (s->any && base - due >= SEGMENT_BOOT_GAP && base - SEGMENT_BOOT_GAP <= s->end)
+		return;
 	if (s->any && base - s->end >= SEGMENT_BOOT_GAP) {
 		/* The first of a boot begins a gap behind the file before it, or more than one gap,
 		 * where a power cut took away all that a boot had. */
 		len = base - s->end - SEGMENT_BOOT_GAP;
 		due = s->end;
-		if (!s->sealed && len < SEGMENT_BOOT_GAP)
+		if (!s->sealed && len < SEGMENT_BOOT_GAP / 2)
 			kind = DAMAGE_CUT;
-		if (!len)
-			return;
-		if (len >= SEGMENT_BOOT_GAP)
-			len = 0; /* not known */
 	}
+	if (len >= SEGMENT_BOOT_GAP / 2)
+		len = 0; /* not known */
 	if (!s->any)
 		s->base = due;
 	found(s, kind, due - s->base, len);

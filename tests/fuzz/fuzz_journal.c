@@ -141,7 +141,7 @@ int LLVMFuzzerTestOneInput(const unsigned char *data, size_t size)
 	int fd = segment_open(dirfd, MIDDLE, O_RDONLY, &seg);
 	struct stat st;
 	if (fd >= 0 && fstat(fd, &st) == 0) {
-		ssize_t seal = segment_seal(fd, &seg, st.st_size);
+		ssize_t seal = segment_seal(fd, &seg, st.st_size, NULL);
 		expect(seal <= st.st_size, "a SEAL in the file");
 	}
 	if (fd >= 0)

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* Forced into boots.c, journal.c, rescue.c, segment.c, cursor.c and keeper.c: at every system call
- * that changes what is on the disk the power may fail, and the boot id is the torture's own. */
+ * that changes what is on the disk the power may fail, and boot id and uptime are the torture's
+ * own. */
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -8,12 +9,14 @@
 #include <stdlib.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
+#include <time.h>
 #include <unistd.h>
 
 /* Before (after: 0) and after such a call. */
 void power(const char *call, int after);
 /* Whether the disk takes nothing this once. */
 int power_fails(void);
+int power_uptime(struct timespec *t_r);
 const char *power_path(const char *path);
 
 #define AROUND(type, what, name, ...)                                                              \
@@ -23,6 +26,9 @@ const char *power_path(const char *path);
 		power(what, 1);                                                                    \
 		result_;                                                                           \
 	})
+/* Of the clocks that the program asks for only this one is of a boot. */
+#define clock_gettime(clock, t)                                                                    \
+	((clock) == CLOCK_BOOTTIME ? power_uptime(t) : clock_gettime(clock, t))
 #define open(path, ...) open(power_path(path), __VA_ARGS__)
 /* by its length: a SEAL, a segment's header, an event */
 #define write(fd, s, n)                                                                            \

@@ -31,20 +31,32 @@ static struct {
 	int tried[WRITERS], last[WRITERS], began[WRITERS];
 	char call[16]; /* where it happens next, */
 	int after;
-	long count; /* at the how manieth; 0: it has happened, or will by the clock */
-	int off;    /* the power is */
-	unsigned long ids_n, deliveries, twice, syncs, trims, failures;
+	long count;  /* at the how manieth; 0: it has happened, or will by the clock */
+	int off;     /* the power is */
+	int late;    /* the clock is */
+	time_t born; /* when the machine started, monotonic */
+	unsigned long ids_n, deliveries, twice, syncs, trims, failures, lates;
 	struct id ids[IDS];
 } * shared;
 
 static int mnt_fd = -1;
-static char boot_path[96], dir[128];
+static char boot_path[2][96], dir[128];
+static int container; /* which of the two boot ids the process sees */
 static uint64_t seed;
 static bool armed;
 
 const char *power_path(const char *path)
 {
-	return strcmp(path, "/proc/sys/kernel/random/boot_id") == 0 ? boot_path : path;
+	return strcmp(path, "/proc/sys/kernel/random/boot_id") == 0 ? boot_path[container] : path;
+}
+
+/* Since the last cut; in some lives since longer ago, as a clock has it that was set back: what the
+ * boot before made then seems to be of this one, or of a container beside. */
+int power_uptime(struct timespec *t_r)
+{
+	int r = (clock_gettime)(CLOCK_MONOTONIC, t_r);
+	t_r->tv_sec = shared->late ? t_r->tv_sec : t_r->tv_sec - shared->born;
+	return r;
 }
 
 static void cut(void)
@@ -72,12 +84,19 @@ int power_fails(void)
 
 static void new_boot(void)
 {
-	FILE *f = fopen(boot_path, "w");
-	if (!f)
-		exit(1);
-	fprintf(f, "%08x-%04x-4000-8000-%012x\n", chance_of(&seed), chance_of(&seed) & 0xffff,
-	        chance_of(&seed));
-	fclose(f);
+	for (int i = 0; i < 2; i++) {
+		FILE *f = fopen(boot_path[i], "w");
+		if (!f)
+			exit(1);
+		fprintf(f, "%08x-%04x-4000-8000-%012x\n", chance_of(&seed),
+		        chance_of(&seed) & 0xffff, chance_of(&seed));
+		fclose(f);
+	}
+	struct timespec t;
+	(clock_gettime)(CLOCK_MONOTONIC, &t);
+	shared->born = t.tv_sec + 5; /* more than the slack */
+	shared->late = chance_of(&seed) / 8 % 3 == 0;
+	shared->lates += shared->late;
 }
 
 static void note_id(uint64_t pos, int who, int n)
@@ -216,6 +235,7 @@ static bool live(int round, bool always)
 		pids[i] = fork();
 		if (pids[i] == 0) {
 			armed = true;
+			container = shared->late && i % 2;
 			if (i < WRITERS)
 				write_events(i, always);
 			else if (i == WRITERS)
@@ -306,6 +326,7 @@ static void cuts(int n, bool always)
 	    "%s: %d cuts, %lu events accepted, %lu lost that had to last, %lu others lost, "
 	    "%lu ids given twice",
 	    mode, done, accepted, missing, spared - missing, issued_twice);
+	printf("# %lu lives with containers and a clock that was set back\n", shared->lates);
 	printf("# deliveries %lu, of these again %lu; syncs %lu, failed %lu, segments deleted %lu, "
 	       "cursors refused %lu\n",
 	       shared->deliveries, shared->twice, shared->syncs, shared->failures, shared->trims,
@@ -320,7 +341,8 @@ int main(int argc, char **argv)
 		setenv("TMPDIR", "/dev/shm", 1); /* the cuts, not the disk, are what is tried */
 	const char *cannot = scratch_make();
 	seed = seed_make();
-	snprintf(boot_path, sizeof boot_path, "%s/boot_id", scratch);
+	for (int i = 0; i < 2; i++)
+		snprintf(boot_path[i], sizeof boot_path[i], "%s/boot_id.%d", scratch, i);
 	snprintf(dir, sizeof dir, "%s/journal", scratch_mnt);
 	shared =
 	    mmap(NULL, sizeof *shared, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
