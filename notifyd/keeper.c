@@ -64,8 +64,8 @@ static int sync_one(int journalfd, uint64_t base, struct keeper_synced *synced)
 	struct segment seg;
 	struct stat st;
 	int fd = segment_open(journalfd, base, O_RDWR | O_APPEND, &seg);
-	if (fd < 0)
-		return 0; /* trimmed, or damaged and of no use */
+	if (fd < 0) /* trimmed, or damaged and of no use */
+		return errno == ENOENT || errno == EBADMSG ? 0 : -1;
 	int r = fstat(fd, &st);
 	uint64_t end = seg.base + (uint64_t)st.st_size;
 	if (r == 0 && (uint64_t)st.st_size > seg.limit) {
