@@ -47,6 +47,7 @@ struct worker {
 	int link, journalfd;
 	bool stopping, hup, look;
 	bool move;         /* the cursor is to be moved, as soon as nothing is in flight */
+	bool ready;        /* LINK_READY was sent */
 	int64_t beat;      /* when LINK_ALIVE was last sent */
 	int64_t move_look; /* when it was last looked for */
 
@@ -102,6 +103,13 @@ bool worker_hup(struct worker *w)
 	bool hup = w->hup;
 	w->hup = false;
 	return hup;
+}
+
+void worker_ready(struct worker *w)
+{
+	if (!w->ready)
+		say(w, LINK_READY);
+	w->ready = true;
 }
 
 void worker_idle(struct worker *w)
@@ -398,6 +406,7 @@ static void serve(struct worker *w)
 			move(w);
 		status_state(w->status, "connecting");
 		int r = sink->driver->open(sink);
+		worker_ready(w);
 		if (r == SINK_OK) {
 			r = deliver(w);
 		}
