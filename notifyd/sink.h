@@ -80,7 +80,8 @@ extern const char *const sink_drivers_off[]; /* known, but left out of this buil
 /* notifyd's own, for notifyd_mailbox_reset; NULL: left out of this build. */
 extern const struct sink_driver *const sink_driver_reset;
 
-/* Options every sink has: type, groups, events, users, owners, mailboxes, from, headers. */
+/* Options every sink has: type, groups, events, users, owners, mailboxes, from, headers,
+ * required. */
 extern const struct conf_option sink_options[];
 
 #endif
