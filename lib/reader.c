@@ -396,3 +396,10 @@ uint64_t reader_since(int dirfd, int64_t time)
 {
 	return first_where(dirfd, time);
 }
+
+uint64_t reader_beginning(int dirfd)
+{
+	struct segment_bounds bounds;
+	segment_bounds(dirfd, &bounds);
+	return bounds.floor || bounds.top || first_where(dirfd, INT64_MIN) ? 0 : SEGMENT_HEADER;
+}

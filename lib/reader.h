@@ -41,4 +41,8 @@ uint64_t reader_missing(uint64_t pos, uint64_t base);
 uint64_t reader_oldest(int dirfd);
 uint64_t reader_since(int dirfd, int64_t time);
 
+/* Where the first event of a journal is going to be that never had one, so that a cursor made there
+ * can lose it; 0: it had some. */
+uint64_t reader_beginning(int dirfd);
+
 #endif

@@ -453,16 +453,20 @@ static uint64_t start_position(const struct sink *sink, int journalfd)
 {
 	struct timespec t;
 	int64_t since;
+	uint64_t pos;
 	clock_gettime(CLOCK_REALTIME, &t);
 	switch (when_parse(conf_str(&sink->conf, "from"),
 	                   (int64_t)t.tv_sec * 1000000 + t.tv_nsec / 1000, &since)) {
 	case WHEN_OLDEST:
-		return 0;
+		pos = reader_oldest(journalfd);
+		break;
 	case WHEN_TIME:
-		return reader_since(journalfd, since);
+		pos = reader_since(journalfd, since);
+		break;
 	default:
-		return journal_end(journalfd);
+		pos = journal_end(journalfd);
 	}
+	return pos ? pos : reader_beginning(journalfd);
 }
 
 /* The one before may be dying still: it lets go of the cursor as it ends. */

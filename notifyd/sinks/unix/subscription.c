@@ -93,6 +93,8 @@ int subscription_open(struct server *s, const struct request *req, struct subscr
 		}
 	}
 
+	if (!start)
+		start = reader_beginning(s->journalfd);
 	if (cursor_open(&sub->cursor, s->journalfd, path, start, &made, &why) < 0) {
 		if (errno == EAGAIN)
 			buf_addf(error, "subscribe: %s is in use by another client", sub->name);
