@@ -32,8 +32,7 @@
 
 /* --- gathering --- */
 
-/* Who holds the instance lock; 0: nobody, -1: somebody whose pid can't be seen from here. */
-static pid_t lock_holder(int dir)
+pid_t ctl_lock_holder(int dir)
 {
 	struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
 	int fd = openat(dir, LOCK, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
@@ -253,7 +252,7 @@ static json_t *sinks_array(const struct ctl *ctl, int dir, const struct backlog 
 
 static json_t *status_object(const struct ctl *ctl, int dir, const struct backlog *list, size_t n)
 {
-	pid_t pid = lock_holder(dir);
+	pid_t pid = ctl_lock_holder(dir);
 	json_t *subs = ctl_subscription_array(list, n);
 	return json_pack("{s:o, s:{s:b, s:o}, s:o, s:o}", "journal",
 	                 journal_object(ctl, dir, pid != 0), "notifyd", "running", pid != 0, "pid",
