@@ -132,6 +132,9 @@ def storm(world):
     clients = [Client(world.local, n) for n in range(CLIENTS)]
     for c in clients:
         c.connect(selector)
+    cursors = os.path.join(world.cyrus.journal, "cursors")
+    wait_for("all subscriptions", lambda: sum(
+        1 for name in os.listdir(cursors) if name.startswith("local@")) >= CLIENTS, 60)
     sent = multiprocessing.Value("q", 0)
     sender = multiprocessing.Process(target=flood, args=(
         world.cyrus.conf["notifysocket"], SECONDS, sent))
