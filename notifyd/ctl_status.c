@@ -2,6 +2,7 @@
 /* Everything is gathered into one JSON object; the table is printed from it. */
 #include "ctl.h"
 #include "ctl_backlog.h"
+#include "dead.h"
 #include "stamp.h"
 #include "status.h"
 
@@ -102,8 +103,18 @@ static json_t *worker_object(const char *journal, const char *sink, bool running
 	return o;
 }
 
-static json_t *sink_object(const struct ctl *ctl, const char *name, const struct backlog *list,
-                           size_t n, bool running)
+static json_t *dead_object(int dir, const char *sink)
+{
+	struct dead_summary s;
+	if (dead_summary(dir, sink, &s) < 0)
+		return json_null();
+	return json_pack("{s:I, s:I, s:o, s:I}", "waiting", (json_int_t)s.waiting, "retrying",
+	                 (json_int_t)s.asked, "since", s.since ? iso(s.since) : json_null(),
+	                 "bytes", (json_int_t)s.bytes);
+}
+
+static json_t *sink_object(const struct ctl *ctl, int dir, const char *name,
+                           const struct backlog *list, size_t n, bool running)
 {
 	char key[sizeof "notifyd__type" + NAME_SIZE];
 	snprintf(key, sizeof key, "notifyd_%.*s_type", NAME_SIZE, name);
@@ -116,6 +127,7 @@ static json_t *sink_object(const struct ctl *ctl, const char *name, const struct
 		type = name;
 	json_object_set_new(o, "name", json_string(name));
 	json_object_set_new(o, "type", type ? json_string(type) : json_null());
+	json_object_set_new(o, "deadLetters", dead_object(dir, name));
 	json_object_set_new(o, "lag", json_null());
 	for (size_t i = 0; i < n; i++) {
 		if (list[i].sink_len != strlen(name) || memcmp(list[i].name, name, strlen(name)))
@@ -129,7 +141,7 @@ static json_t *sink_object(const struct ctl *ctl, const char *name, const struct
 	return o;
 }
 
-static json_t *sinks_array(const struct ctl *ctl, const struct backlog *list, size_t n,
+static json_t *sinks_array(const struct ctl *ctl, int dir, const struct backlog *list, size_t n,
                            bool running)
 {
 	const char *words = conf_str(&ctl->notifyd, "notifyd_sinks");
@@ -138,9 +150,9 @@ static json_t *sinks_array(const struct ctl *ctl, const struct backlog *list, si
 	for (char *w = copy ? strtok_r(copy, " \t", &save) : NULL; w;
 	     w = strtok_r(NULL, " \t", &save))
 		if (strlen(w) <= NAME_SIZE && !strchr(w, '/'))
-			json_array_append_new(array, sink_object(ctl, w, list, n, running));
+			json_array_append_new(array, sink_object(ctl, dir, w, list, n, running));
 	if (conf_num(&ctl->notifyd, "notifyd_mailbox_reset"))
-		json_array_append_new(array, sink_object(ctl, "reset", list, n, running));
+		json_array_append_new(array, sink_object(ctl, dir, "reset", list, n, running));
 	free(copy);
 	return array;
 }
@@ -152,7 +164,7 @@ static json_t *status_object(const struct ctl *ctl, int dir, const struct backlo
 	return json_pack("{s:o, s:{s:b, s:o}, s:o, s:o}", "journal",
 	                 journal_object(ctl->journal, dir), "notifyd", "running", pid != 0, "pid",
 	                 pid > 0 ? json_integer(pid) : json_null(), "sinks",
-	                 sinks_array(ctl, list, n, pid != 0), "subscriptions", subs);
+	                 sinks_array(ctl, dir, list, n, pid != 0), "subscriptions", subs);
 }
 
 /* --- printing --- */
@@ -189,6 +201,18 @@ static void print_journal(const json_t *journal, const json_t *notifyd)
 	       (long long)number(journal, "lost"));
 }
 
+static void print_dead(const char *sink, const json_t *dead)
+{
+	json_int_t n = number(dead, "waiting"), again = number(dead, "retrying");
+	if (!n)
+		return;
+	printf("%-12s %lld dead letter%s since %s", "", (long long)n, n == 1 ? "" : "s",
+	       text(dead, "since"));
+	if (again)
+		printf(", %lld to be sent again", (long long)again);
+	printf(": notifyctl dead-letters list %s\n", sink);
+}
+
 static void print_sinks(const json_t *sinks)
 {
 	size_t i;
@@ -209,6 +233,7 @@ static void print_sinks(const json_t *sinks)
 		if (*text(o, "error"))
 			printf("%-12s last error %s: %s\n", "", text(o, "errorTime"),
 			       text(o, "error"));
+		print_dead(text(o, "name"), json_object_get(o, "deadLetters"));
 	}
 }
 

@@ -11,6 +11,7 @@
 #include "link.h"
 #include "log.h"
 #include "move.h"
+#include "retry.h"
 #include "settings.h"
 #include "status.h"
 #include "when.h"
@@ -47,8 +48,10 @@ struct worker {
 	int link, journalfd;
 	bool stopping, hup, look;
 	bool move;         /* the cursor is to be moved, as soon as nothing is in flight */
+	bool retry;        /* dead letters are to be sent again, */
+	int64_t retry_at;  /* not before this */
 	int64_t beat;      /* when LINK_ALIVE was last sent */
-	int64_t move_look; /* when it was last looked for */
+	int64_t move_look; /* when either was last looked for */
 
 	struct reader *reader;
 	struct cursor *cursor;
@@ -71,6 +74,9 @@ struct worker {
 	unsigned patience;  /* seconds of silence, after which the kernel ends this process */
 	char buried[256];   /* reason of the last dead letter that was told */
 	int64_t buried_told;
+	struct dead *dead;   /* NULL: there was never a need */
+	uint64_t retry_from; /* the dead letter to go on with */
+	unsigned unsettled;  /* dead letters that the cursor may not pass yet */
 };
 
 static int64_t now_ms(void)
@@ -142,6 +148,12 @@ static bool wait_link(struct worker *w, int ms)
 	int64_t now = now_ms();
 	if (w->cursor && now - w->move_look >= MOVE_MS) {
 		w->move = move_asked(w->journalfd, w->sink->name);
+		if (dead_asked(w->journalfd, w->sink->name)) {
+			dead_heard(w->journalfd, w->sink->name);
+			w->retry = true;
+			w->retry_at = 0;
+			w->retry_from = 0;
+		}
 		w->move_look = now;
 	}
 	return worker_serve(w);
@@ -180,13 +192,18 @@ static int next(struct worker *w, int *share)
 	return w->pending;
 }
 
-static void advance(struct worker *w, uint64_t confirmed)
+/* SINK_OK, or SINK_RETRY: the cursor stays before dead letters that a power cut could take. */
+static int advance(struct worker *w, uint64_t confirmed)
 {
 	/* With nothing in flight all is done up to what waits, filtered records included. */
 	uint64_t pos = w->inflight ? confirmed : w->pending ? w->rec.pos : reader_pos(w->reader);
 	uint64_t delivered = w->base + w->sent - w->inflight;
+	if (w->unsettled && dead_sync(w->dead) < 0)
+		return sink_why(w->sink, SINK_RETRY, "cannot write dead letters: %s",
+		                strerror(errno));
+	w->unsettled = 0;
 	if (pos <= cursor_get(w->cursor)->pos)
-		return;
+		return SINK_OK;
 	bool failed = cursor_set(w->cursor, pos, delivered) < 0;
 	if (failed && !w->unwritten)
 		log_incident(LOG_LEVEL_ERROR, w->sink->name, pos,
@@ -195,6 +212,7 @@ static void advance(struct worker *w, uint64_t confirmed)
 		             strerror(errno));
 	w->unwritten = failed;
 	status_count(w->status, delivered - w->base, w->dropped, pos);
+	return SINK_OK;
 }
 
 /* It works (again). */
@@ -216,19 +234,49 @@ static int flush(struct worker *w, int wait_ms)
 	int r = w->sink->driver->flush(w->sink, wait_ms, &confirmed, &w->inflight);
 	if (confirmed || (before && !w->inflight))
 		recovered(w);
-	if (r == SINK_OK || confirmed)
-		advance(w, confirmed);
+	if ((r == SINK_OK || confirmed) && advance(w, confirmed) < 0)
+		return SINK_RETRY;
 	if (r == SINK_OK)
 		status_state(w->status, "%s", w->sink->note[0] ? w->sink->note : "connected");
 	return r;
 }
 
+/* 0, or -1 with errno. */
+static int open_dead(struct worker *w, bool make)
+{
+	bool asked;
+	if (dead_open(&w->dead, w->journalfd, w->sink->name, make) < 0)
+		return errno == ENOENT && !make ? 0 : -1;
+	if (dead_begin(w->dead, w->sink->uuid, (uint64_t)conf_num(&w->sink->conf, "dead_letters"),
+	               &asked) == 0) {
+		w->retry |= asked;
+		return 0;
+	}
+	int why = errno;
+	dead_close(&w->dead);
+	errno = why;
+	return -1;
+}
+
+static int no_letter(struct worker *w)
+{
+	if (errno != EDQUOT)
+		return sink_why(w->sink, SINK_RETRY, "cannot write dead letters: %s",
+		                strerror(errno));
+	char why[128];
+	snprintf(why, sizeof why, "%.100s", w->sink->why);
+	return sink_why(w->sink, SINK_RETRY,
+	                "its dead letters are full: see notifyctl dead-letters, or raise "
+	                "notifyd_%s_dead_letters; the next one: %s",
+	                w->sink->name, why);
+}
+
 /* Puts w->rec into dead letters and goes on behind it. SINK_OK or SINK_RETRY. */
 static int bury(struct worker *w)
 {
-	if (dead_letter(w->sink, &w->rec) < 0)
-		return sink_why(w->sink, SINK_RETRY, "cannot write dead letters: %s",
-		                strerror(errno));
+	if ((!w->dead && open_dead(w, true) < 0) || dead_letter(w->dead, &w->rec, w->sink->why) < 0)
+		return no_letter(w);
+	w->unsettled++;
 	w->dropped++;
 	/* Thousands may fail, each with a size of its own in the reason. */
 	int64_t since = now_ms() - w->buried_told;
@@ -241,10 +289,14 @@ static int bury(struct worker *w)
 		w->buried_told = now_ms();
 	}
 	w->pending = false;
-	/* Else the next failure would come back to it. */
-	if (!w->inflight)
-		advance(w, 0);
 	return SINK_OK;
+}
+
+/* Whether nothing more is to be sent for now: the cursor is to be moved, or dead letters are due.
+ */
+static bool leave(const struct worker *w)
+{
+	return w->stopping || w->move || (w->retry && now_ms() >= w->retry_at);
 }
 
 /* Hands records to the driver. How many, or SINK_RETRY or SINK_DROP; *full_r: it takes no more;
@@ -268,7 +320,7 @@ static int feed(struct worker *w, bool *full_r, bool *more_r)
 		if (r == SINK_DROP) {
 			/* Those before it are confirmed first, so that order and the cursor hold.
 			 * Where that fails the driver will refuse it again. */
-			while (w->inflight && !w->stopping && !w->move) {
+			while (w->inflight && !leave(w)) {
 				wait_link(w, 0);
 				int f = flush(w, IDLE_MS);
 				if (f < 0)
@@ -278,6 +330,10 @@ static int feed(struct worker *w, bool *full_r, bool *more_r)
 		}
 		if (r < 0)
 			return r;
+		/* A failure from here on must not come back to those before it. Many in a row are
+		 * synced at once. */
+		if (w->unsettled && advance(w, 0) < 0)
+			return SINK_RETRY;
 		w->pending = false;
 		w->sent++;
 		w->inflight++;
@@ -286,12 +342,13 @@ static int feed(struct worker *w, bool *full_r, bool *more_r)
 	return n;
 }
 
-/* From open to the first failure: SINK_RETRY, SINK_DROP; SINK_OK when stopping, or to move. */
+/* From open to the first failure: SINK_RETRY, SINK_DROP; SINK_OK when there is something else to
+ * do. */
 static int deliver(struct worker *w)
 {
 	int64_t last = now_ms();
 	bool asleep = false;
-	while (!w->stopping && !w->move) {
+	while (!leave(w)) {
 		bool full, more;
 		int n = feed(w, &full, &more);
 		if (n < 0)
@@ -366,7 +423,10 @@ static void back_off(struct worker *w)
 	/* Jitter, so that a broker that comes back is not hit by all at one instant. */
 	int ms = w->backoff / 2 + (int)(random() % (w->backoff / 2 + 1));
 	status_state(w->status, ms < 1000 ? "retrying" : "retrying in %d s", ms / 1000);
-	for (int64_t end = now + ms, left; !w->stopping && !w->move && (left = end - now_ms()) > 0;)
+	/* Nor does it wait with dead letters that have just been asked for. */
+	for (int64_t end = now + ms, left; !w->stopping && !w->move &&
+	                                   !(w->retry && !w->retry_at) &&
+	                                   (left = end - now_ms()) > 0;)
 		wait_link(w, left < IDLE_MS ? (int)left : IDLE_MS);
 }
 
@@ -390,18 +450,68 @@ static void move(struct worker *w)
 	reader_seek(w->reader, pos);
 }
 
+/* Says that it lives, between two steps of retry_run(). */
+static bool goes_on(void *ctx, const struct retry *r)
+{
+	struct worker *w = ctx;
+	if (r->delivered + r->failed > 0)
+		recovered(w);
+	wait_link(w, 0);
+	return !w->stopping && !w->move;
+}
+
+/* notifyctl dead-letters retry. SINK_OK or SINK_RETRY. */
+static int retry(struct worker *w)
+{
+	struct retry r = {.sink = w->sink,
+	                  .headers = w->headers,
+	                  .serve = goes_on,
+	                  .ctx = w,
+	                  .from = w->retry_from};
+	if (!w->dead && open_dead(w, false) < 0)
+		return sink_why(w->sink, SINK_RETRY, "cannot read dead letters: %s",
+		                strerror(errno));
+	w->retry = false; /* unless it is asked for once more */
+	if (!w->dead)
+		return SINK_OK;
+	r.dead = w->dead;
+	status_state(w->status, "sending dead letters again");
+	int code = retry_run(&r);
+	w->sent += r.delivered;
+	if (r.delivered + r.failed)
+		log_incident(r.failed ? LOG_LEVEL_WARNING : LOG_LEVEL_INFO, w->sink->name,
+		             LOG_NOPOS,
+		             "dead letters sent again: %llu delivered, %llu failed once more",
+		             (unsigned long long)r.delivered, (unsigned long long)r.failed);
+	if (code == SINK_OK && !w->stopping && !w->move)
+		return SINK_OK;
+	/* What comes anew is not kept waiting by them. */
+	if (!w->retry) {
+		w->retry_from = r.from;
+		w->retry_at = code == SINK_OK ? 0 : now_ms() + BACKOFF_MAX_MS;
+	}
+	w->retry = true;
+	return code;
+}
+
 static void serve(struct worker *w)
 {
 	struct sink *sink = w->sink;
 	while (!w->stopping) {
 		if (w->move)
 			move(w);
+		if (w->retry && now_ms() >= w->retry_at && retry(w) < 0)
+			back_off(w);
+		if (w->move || w->stopping)
+			continue;
 		status_state(w->status, "connecting");
 		int r = sink->driver->open(sink);
 		if (r == SINK_OK) {
 			r = deliver(w);
 		}
 		sink->driver->close(sink);
+		if (!w->inflight && advance(w, 0) < 0) /* or dead letters would come again */
+			r = SINK_RETRY;
 		/* What was not confirmed goes out again, from the lowest on. */
 		w->sent -= w->inflight;
 		w->inflight = 0;
@@ -410,13 +520,15 @@ static void serve(struct worker *w)
 		if (w->move)
 			continue;
 		if (r == SINK_DROP) {
+			/* The lowest that is not confirmed, which is where the cursor stands now.
+			 */
 			int share = SHARE;
 			while ((r = next(w, &share)) == 0 && share == 0 && !w->stopping) {
 				share = SHARE;
 				wait_link(w, 0);
 			}
-			if (r == 1)
-				r = bury(w);
+			if (r == 1 && (r = bury(w)) == SINK_OK)
+				r = advance(w, 0);
 		}
 		if (r < 0)
 			back_off(w);
@@ -480,10 +592,14 @@ static int run(struct worker *w, int journalfd)
 		w->headers = headers_new();
 	w->base = cursor_get(w->cursor)->delivered;
 	w->journalfd = journalfd;
-	w->move = true; /* maybe, since it was left */
+	w->move = true;              /* maybe, since it was left */
+	if (open_dead(w, false) < 0) /* whoever needs them says so again */
+		log_incident(LOG_LEVEL_ERROR, sink->name, LOG_NOPOS, "cannot read dead letters: %s",
+		             strerror(errno));
 	w->status = status_open(sink->journal, sink->name);
 	serve(w);
 	status_close(&w->status);
+	dead_close(&w->dead);
 	cursor_sync(w->cursor);
 	cursor_close(&w->cursor);
 	reader_close(&w->reader);
@@ -510,6 +626,7 @@ int worker_main(const char *conf_path, const char *name, int link_fd)
 	signal(SIGHUP, SIG_IGN);
 	signal(SIGPIPE, SIG_IGN);
 	signal(SIGALRM, SIG_DFL);
+	signal(SIGXFSZ, SIG_IGN); /* a full disk by another name */
 	srandom((unsigned)(now_ms() ^ getpid()));
 	fcntl(link_fd, F_SETFL, O_NONBLOCK);
 	say(&w, LINK_ALIVE);
