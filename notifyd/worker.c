@@ -50,6 +50,7 @@ struct worker {
 	bool move;         /* the cursor is to be moved, as soon as nothing is in flight */
 	bool retry;        /* dead letters are to be sent again, */
 	int64_t retry_at;  /* not before this */
+	bool ready;        /* LINK_READY was sent */
 	int64_t beat;      /* when LINK_ALIVE was last sent */
 	int64_t move_look; /* when either was last looked for */
 
@@ -108,6 +109,13 @@ bool worker_hup(struct worker *w)
 	bool hup = w->hup;
 	w->hup = false;
 	return hup;
+}
+
+void worker_ready(struct worker *w)
+{
+	if (!w->ready)
+		say(w, LINK_READY);
+	w->ready = true;
 }
 
 void worker_idle(struct worker *w)
@@ -506,6 +514,7 @@ static void serve(struct worker *w)
 			continue;
 		status_state(w->status, "connecting");
 		int r = sink->driver->open(sink);
+		worker_ready(w);
 		if (r == SINK_OK) {
 			r = deliver(w);
 		}
