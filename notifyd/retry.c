@@ -18,8 +18,9 @@ struct session {
 	struct letter flight[WINDOW]; /* letter n at n % WINDOW; nothing borrowed is looked at */
 	uint64_t low, end;
 	uint64_t file; /* where the last one lay that was settled */
-	uint64_t pos;  /* of the last one sent since the driver was opened */
-	bool open, touched;
+	uint64_t pos;  /* of the last one sent, while it is */
+	bool open;     /* the driver */
+	bool touched;
 };
 
 static int64_t now_ms(void)
@@ -76,13 +77,11 @@ static int flush(struct session *s, int wait_ms)
 			return e;
 		s->low++;
 	}
-	if (r != SINK_DROP)
-		return r;
-	/* Those behind it go out again. */
-	r = s->low < s->end ? settle(s, lowest(s), sink->why) : SINK_OK;
-	s->low = s->end;
-	shut(s);
-	return r < 0 ? r : SINK_DROP;
+	if (r != SINK_DROP || s->low == s->end)
+		return r == SINK_DROP ? SINK_OK : r;
+	r = settle(s, lowest(s), sink->why);
+	s->low += r == SINK_OK;
+	return r;
 }
 
 /* Until all is confirmed. SINK_OK also when it is to stop. */
@@ -123,7 +122,7 @@ static int begin(struct session *s, const struct letter *l)
 	return r;
 }
 
-/* SINK_OK; SINK_DROP: begin again with r->from; SINK_RETRY. */
+/* SINK_OK or SINK_RETRY. */
 static int send(struct session *s, const struct letter *l)
 {
 	struct sink *sink = s->r->sink;
@@ -179,20 +178,14 @@ static int walk(struct session *s)
 int retry_run(struct retry *r)
 {
 	unsigned char uuid[16];
-	int code;
 	struct session *s = calloc(1, sizeof *s);
 	if (!s)
 		return sink_why(r->sink, SINK_RETRY, "out of memory");
 	s->r = r;
 	memcpy(uuid, r->sink->uuid, sizeof uuid);
-	do {
-		code = walk(s);
-		/* What is not confirmed goes out again. */
-		s->low = s->end;
-		s->pos = 0;
-		if (s->open)
-			shut(s);
-	} while (code == SINK_DROP);
+	int code = walk(s);
+	if (s->open) /* what is not confirmed goes out again */
+		shut(s);
 	memcpy(r->sink->uuid, uuid, sizeof uuid);
 	if (s->touched && dead_sweep(r->dead, s->file) < 0 && code == SINK_OK)
 		code = broken(s);

@@ -36,6 +36,8 @@ enum {
 	DRAIN_MS = 5000,    /* for confirmations, after LINK_STOP */
 	BACKOFF_MIN_MS = 100,
 	BACKOFF_MAX_MS = 30000,
+	SLOW_MIN_MS = 1000, /* where only an admin can mend it */
+	SLOW_MAX_MS = 60000,
 	REMIND_MS = 600000, /* an incident that lasts is told again */
 	BURIED_MS = 60000,  /* at most one line on dead letters */
 	REASONS = 8,        /* of one incident: several hosts are down, each in its way */
@@ -75,9 +77,11 @@ struct worker {
 	unsigned patience;  /* seconds of silence, after which the kernel ends this process */
 	char buried[256];   /* reason of the last dead letter that was told */
 	int64_t buried_told;
-	struct dead *dead;   /* NULL: there was never a need */
-	uint64_t retry_from; /* the dead letter to go on with */
-	unsigned unsettled;  /* dead letters that the cursor may not pass yet */
+	struct dead *dead;          /* NULL: there was never a need */
+	struct reader *sent_reader; /* of records in flight that became dead letters; NULL: none */
+	uint64_t behind;            /* the last one's next; 0: none since the driver was opened */
+	uint64_t retry_from;        /* the dead letter to go on with */
+	unsigned unsettled;         /* dead letters that the cursor may not pass yet */
 };
 
 static int64_t now_ms(void)
@@ -206,12 +210,12 @@ static int advance(struct worker *w, uint64_t confirmed)
 	/* With nothing in flight all is done up to what waits, filtered records included. */
 	uint64_t pos = w->inflight ? confirmed : w->pending ? w->rec.pos : reader_pos(w->reader);
 	uint64_t delivered = w->base + w->sent - w->inflight;
+	if (pos <= cursor_get(w->cursor)->pos)
+		return SINK_OK;
 	if (w->unsettled && dead_sync(w->dead) < 0)
 		return sink_why(w->sink, SINK_RETRY, "cannot write dead letters: %s",
 		                strerror(errno));
 	w->unsettled = 0;
-	if (pos <= cursor_get(w->cursor)->pos)
-		return SINK_OK;
 	bool failed = cursor_set(w->cursor, pos, delivered) < 0;
 	if (failed && !w->unwritten)
 		log_incident(LOG_LEVEL_ERROR, w->sink->name, pos,
@@ -233,20 +237,6 @@ static void recovered(struct worker *w)
 	w->failing = 0;
 	w->backoff = 0;
 	memset(w->reasons, 0, sizeof w->reasons);
-}
-
-static int flush(struct worker *w, int wait_ms)
-{
-	uint64_t confirmed = 0;
-	size_t before = w->inflight;
-	int r = w->sink->driver->flush(w->sink, wait_ms, &confirmed, &w->inflight);
-	if (confirmed || (before && !w->inflight))
-		recovered(w);
-	if ((r == SINK_OK || confirmed) && advance(w, confirmed) < 0)
-		return SINK_RETRY;
-	if (r == SINK_OK)
-		status_state(w->status, "%s", w->sink->note[0] ? w->sink->note : "connected");
-	return r;
 }
 
 /* 0, or -1 with errno. */
@@ -279,10 +269,10 @@ static int no_letter(struct worker *w)
 	                w->sink->name, why);
 }
 
-/* Puts w->rec into dead letters and goes on behind it. SINK_OK or SINK_RETRY. */
-static int bury(struct worker *w)
+/* SINK_OK or SINK_RETRY; to be followed by an advance(), sooner or later. */
+static int letter(struct worker *w, const struct record *rec)
 {
-	if ((!w->dead && open_dead(w, true) < 0) || dead_letter(w->dead, &w->rec, w->sink->why) < 0)
+	if ((!w->dead && open_dead(w, true) < 0) || dead_letter(w->dead, rec, w->sink->why) < 0)
 		return no_letter(w);
 	w->unsettled++;
 	w->dropped++;
@@ -290,12 +280,63 @@ static int bury(struct worker *w)
 	int64_t since = now_ms() - w->buried_told;
 	if (!w->buried[0] ||
 	    since > (strcmp(w->buried, w->sink->why) != 0 ? BURIED_MS : REMIND_MS)) {
-		log_incident(LOG_LEVEL_ERROR, w->sink->name, w->rec.pos,
+		log_incident(LOG_LEVEL_ERROR, w->sink->name, rec->pos,
 		             "dead letter (%llu since it was started): %s",
 		             (unsigned long long)w->dropped, w->sink->why);
 		snprintf(w->buried, sizeof w->buried, "%s", w->sink->why);
 		w->buried_told = now_ms();
 	}
+	return SINK_OK;
+}
+
+/* The record at pos was in flight, and is a dead letter now. Those before it are settled, so the
+ * cursor may follow; one by one that would sync each. SINK_OK or SINK_RETRY. */
+static int bury_sent(struct worker *w, uint64_t pos)
+{
+	char *why = NULL;
+	struct record rec;
+	if (!w->sent_reader)
+		w->sent_reader = reader_open(w->sink->journal, pos, &why);
+	else
+		reader_seek(w->sent_reader, pos);
+	int found = w->sent_reader ? reader_next(w->sent_reader, &rec) : -1;
+
+	/* What is damaged now was whole when it was sent. */
+	int result = found == 1 && rec.pos == pos ? letter(w, &rec)
+	                                          : sink_why(w->sink, SINK_RETRY,
+	                                                     "cannot read the journal for a "
+	                                                     "dead letter: %s",
+	                                                     why ? why : "it is not there");
+	if (result == SINK_OK) {
+		w->sent--;
+		w->behind = rec.next;
+	}
+	free(why);
+	return result;
+}
+
+/* SINK_OK or SINK_RETRY. */
+static int flush(struct worker *w, int wait_ms)
+{
+	uint64_t confirmed = 0;
+	size_t before = w->inflight;
+	int r = w->sink->driver->flush(w->sink, wait_ms, &confirmed, &w->inflight);
+	if (confirmed || (before && !w->inflight))
+		recovered(w);
+	if (r == SINK_DROP)
+		return bury_sent(w, confirmed);
+	if ((r == SINK_OK || confirmed) && advance(w, confirmed) < 0)
+		return SINK_RETRY;
+	if (r == SINK_OK)
+		status_state(w->status, "%s", w->sink->note[0] ? w->sink->note : "connected");
+	return r;
+}
+
+/* Puts w->rec into dead letters and goes on behind it. SINK_OK or SINK_RETRY. */
+static int bury(struct worker *w)
+{
+	if (letter(w, &w->rec) < 0)
+		return SINK_RETRY;
 	w->pending = false;
 	return SINK_OK;
 }
@@ -307,7 +348,7 @@ static bool leave(const struct worker *w)
 	return w->stopping || w->move || (w->retry && now_ms() >= w->retry_at);
 }
 
-/* Hands records to the driver. How many, or SINK_RETRY or SINK_DROP; *full_r: it takes no more;
+/* Hands records to the driver. How many, or SINK_RETRY; *full_r: it takes no more;
  * *more_r: there may be more in the journal. */
 static int feed(struct worker *w, bool *full_r, bool *more_r)
 {
@@ -328,12 +369,15 @@ static int feed(struct worker *w, bool *full_r, bool *more_r)
 		if (r == SINK_DROP) {
 			/* Those before it are confirmed first, so that order and the cursor hold.
 			 * Where that fails the driver will refuse it again. */
+			char why[sizeof w->sink->why];
+			memcpy(why, w->sink->why, sizeof why);
 			while (w->inflight && !leave(w)) {
 				wait_link(w, 0);
 				int f = flush(w, IDLE_MS);
 				if (f < 0)
 					return f;
 			}
+			memcpy(w->sink->why, why, sizeof why);
 			return w->inflight ? n : bury(w) < 0 ? SINK_RETRY : n + 1;
 		}
 		if (r < 0)
@@ -350,8 +394,7 @@ static int feed(struct worker *w, bool *full_r, bool *more_r)
 	return n;
 }
 
-/* From open to the first failure: SINK_RETRY, SINK_DROP; SINK_OK when there is something else to
- * do. */
+/* From open to the first failure: SINK_RETRY; SINK_OK when there is something else to do. */
 static int deliver(struct worker *w)
 {
 	int64_t last = now_ms();
@@ -415,6 +458,20 @@ static bool told(struct worker *w, const char *why, int64_t now)
 	return false;
 }
 
+/* "retrying mq2:5672 in 8 s: connection refused". Who is meant stands in front of a reason too. */
+static void tell_retry(struct worker *w, int ms)
+{
+	const char *next = w->sink->next, *why = w->sink->why;
+	char when[24] = "";
+	size_t len = strlen(next);
+
+	if (len && !strncmp(why, next, len) && !strncmp(why + len, ": ", 2))
+		why += len + 2;
+	if (ms >= 1000)
+		snprintf(when, sizeof when, " in %d s", ms / 1000);
+	status_state(w->status, "retrying%s%s%s: %.80s", *next ? " " : "", next, when, why);
+}
+
 static void back_off(struct worker *w)
 {
 	struct sink *sink = w->sink;
@@ -425,17 +482,22 @@ static void back_off(struct worker *w)
 		log_incident(LOG_LEVEL_WARNING, sink->name, cursor_get(w->cursor)->pos, "%s",
 		             sink->why);
 	status_error(w->status, sink->why);
-	w->backoff = !w->backoff                       ? BACKOFF_MIN_MS
-	             : w->backoff * 2 < BACKOFF_MAX_MS ? w->backoff * 2
-	                                               : BACKOFF_MAX_MS;
+	int most = sink->slow ? SLOW_MAX_MS : BACKOFF_MAX_MS;
+	w->backoff = w->backoff * 2 < most ? w->backoff * 2 : most;
+	if (w->backoff < BACKOFF_MIN_MS)
+		w->backoff = BACKOFF_MIN_MS;
+	if (sink->slow && w->backoff < SLOW_MIN_MS)
+		w->backoff = SLOW_MIN_MS;
+	sink->slow = false;
 	/* Jitter, so that a broker that comes back is not hit by all at one instant. */
 	int ms = w->backoff / 2 + (int)(random() % (w->backoff / 2 + 1));
-	status_state(w->status, ms < 1000 ? "retrying" : "retrying in %d s", ms / 1000);
+	tell_retry(w, ms);
 	/* Nor does it wait with dead letters that have just been asked for. */
-	for (int64_t end = now + ms, left; !w->stopping && !w->move &&
+	for (int64_t end = now + ms, left; !w->stopping && !w->move && !w->hup &&
 	                                   !(w->retry && !w->retry_at) &&
 	                                   (left = end - now_ms()) > 0;)
 		wait_link(w, left < IDLE_MS ? (int)left : IDLE_MS);
+	worker_hup(w);
 }
 
 /* notifyctl replay or skip. Nothing is in flight, so all there is to change is where to go on. */
@@ -508,19 +570,26 @@ static void serve(struct worker *w)
 	while (!w->stopping) {
 		if (w->move)
 			move(w);
-		if (w->retry && now_ms() >= w->retry_at && retry(w) < 0)
-			back_off(w);
-		if (w->move || w->stopping)
-			continue;
-		status_state(w->status, "connecting");
+		if (w->retry && now_ms() >= w->retry_at) {
+			int r = retry(w);
+			worker_ready(w);
+			if (r < 0)
+				back_off(w);
+			if (w->move || w->stopping)
+				continue;
+		}
+		status_state(w->status, *sink->next ? "connecting to %s" : "connecting",
+		             sink->next);
 		int r = sink->driver->open(sink);
 		worker_ready(w);
 		if (r == SINK_OK) {
 			r = deliver(w);
 		}
 		sink->driver->close(sink);
-		if (!w->inflight && advance(w, 0) < 0) /* or dead letters would come again */
+		/* Or dead letters would come again. */
+		if (advance(w, w->inflight ? w->behind : 0) < 0)
 			r = SINK_RETRY;
+		w->behind = 0;
 		/* What was not confirmed goes out again, from the lowest on. */
 		w->sent -= w->inflight;
 		w->inflight = 0;
@@ -528,17 +597,6 @@ static void serve(struct worker *w)
 		reader_seek(w->reader, cursor_get(w->cursor)->pos);
 		if (w->move)
 			continue;
-		if (r == SINK_DROP) {
-			/* The lowest that is not confirmed, which is where the cursor stands now.
-			 */
-			int share = SHARE;
-			while ((r = next(w, &share)) == 0 && share == 0 && !w->stopping) {
-				share = SHARE;
-				wait_link(w, 0);
-			}
-			if (r == 1 && (r = bury(w)) == SINK_OK)
-				r = advance(w, 0);
-		}
 		if (r < 0)
 			back_off(w);
 	}
@@ -612,6 +670,7 @@ static int run(struct worker *w, int journalfd)
 	cursor_sync(w->cursor);
 	cursor_close(&w->cursor);
 	reader_close(&w->reader);
+	reader_close(&w->sent_reader);
 	filter_free(&w->filter);
 	headers_free(&w->headers);
 	return EX_OK;

@@ -468,7 +468,14 @@ static int far_flush(struct sink *sink, int wait_ms, uint64_t *confirmed_r, size
 	(void)wait_ms;
 	for (int i = 0; i < 5 && far.confirmed < far.n; i++) {
 		if (far.drop_flush && far.sent[far.confirmed] == (uint64_t)far.drop_flush * 1000) {
+			if (i)
+				break; /* what lies before it is told first */
 			far.drop_flush = 0;
+			*confirmed_r = far.sent[far.confirmed];
+			far.n--;
+			memmove(far.sent + far.confirmed, far.sent + far.confirmed + 1,
+			        (size_t)(far.n - far.confirmed) * sizeof *far.sent);
+			*inflight_r = (size_t)(far.n - far.confirmed);
 			return sink_why(sink, SINK_DROP, "refused at last");
 		}
 		*confirmed_r = far.sent[far.confirmed++] + 500;
@@ -543,7 +550,7 @@ static void test_retry(void **state)
 		assert_true(l.tried > l.died && ++i <= 11);
 	}
 	letter_walk_close(&w);
-	assert_int_equal(far.opens, 2);
+	assert_int_equal(far.opens, 1);
 }
 
 /* Positions that do not rise, and letters of the journal's former uuid, get a connection each. */
