@@ -114,8 +114,8 @@ class Notifyd:
         """All dead letters of a sink, as `show` tells them."""
         text = self.ctl("dead-letters", "show", sink, "--all").stdout
         found, at = [], 0
-        while text[at:].strip():
+        while at < len(text):
             one, at = json.JSONDecoder().raw_decode(text, at)
             found.append(one)
-            at += 1
+            at += 1  # the line feed
         return found
