@@ -378,7 +378,12 @@ static int feed(struct worker *w, bool *full_r, bool *more_r)
 					return f;
 			}
 			memcpy(w->sink->why, why, sizeof why);
-			return w->inflight ? n : bury(w) < 0 ? SINK_RETRY : n + 1;
+			if (w->inflight)
+				return n;
+			if (bury(w) < 0)
+				return SINK_RETRY;
+			n++;
+			continue;
 		}
 		if (r < 0)
 			return r;

@@ -91,6 +91,17 @@ def until(world, count, timeout=60):
     wait_for("%d dead letters" % count, lambda: waiting(world) == count, timeout)
 
 
+def kill_worker(world):
+    """Of the sink, with -9; status may still name one that has ended."""
+    def killed():
+        try:
+            os.kill(status(world)["pid"], signal.SIGKILL)
+            return True
+        except (KeyError, ProcessLookupError):
+            return False
+    wait_for("a worker to kill", killed)
+
+
 @case("no dead letters yet; unix sinks have none")
 def none(world):
     same(ctl(world, "list", "stuck").stdout, "", "list")
@@ -216,12 +227,7 @@ def killed(world):
             world.notifyd.kill()
             world.notifyd.start()
         else:
-            pid = status(world).get("pid")
-            if pid:
-                try:
-                    os.kill(pid, signal.SIGKILL)
-                except ProcessLookupError:
-                    pass
+            kill_worker(world)
         if count < MANY:
             wait_for("more of them", lambda c=count: waiting(world) > c or c == MANY,
                      max(1, deadline - time.monotonic()))
@@ -237,13 +243,10 @@ def retried(world):
     if os.path.exists(path):
         os.unlink(path)
     audit(world)
-    pid = status(world)["pid"]
     ctl(world, "retry", "stuck", "--all")
-    for n in range(4):
-        wait_for("a worker", lambda p=pid: n == 0 or status(world)["pid"] != p, 60)
-        pid = status(world)["pid"]
+    for _ in range(4):
         time.sleep(random.random() * MANY / 50000)  # somewhere in the middle, mostly
-        os.kill(pid, signal.SIGKILL)
+        kill_worker(world)
     until(world, 0, 60 + MANY // 100)
     got = audited(world)
     want = list(range(100, 100 + MANY))
