@@ -310,6 +310,9 @@ static int bury_sent(struct worker *w, uint64_t pos)
 	if (result == SINK_OK) {
 		w->sent--;
 		w->behind = rec.next;
+		recovered(w);
+	} else {
+		w->inflight++; /* still to be done: the cursor must not pass over it */
 	}
 	free(why);
 	return result;
@@ -321,10 +324,10 @@ static int flush(struct worker *w, int wait_ms)
 	uint64_t confirmed = 0;
 	size_t before = w->inflight;
 	int r = w->sink->driver->flush(w->sink, wait_ms, &confirmed, &w->inflight);
-	if (confirmed || (before && !w->inflight))
-		recovered(w);
 	if (r == SINK_DROP)
 		return bury_sent(w, confirmed);
+	if (confirmed || (before && !w->inflight))
+		recovered(w);
 	if ((r == SINK_OK || confirmed) && advance(w, confirmed) < 0)
 		return SINK_RETRY;
 	if (r == SINK_OK)

@@ -113,4 +113,24 @@ def follow(world):
     same([json.loads(b)["vnd.example.n"] for _, b in got], [MANY], "new")
 
 
+@case("full of what no queue takes: the sink stops, passes over none, and goes on", timeout=120)
+def full(world):
+    world.rabbit.ctl("delete_queue", "late")
+    world.cyrus.configure({"notifyd_mq_dead_letters": "1M"})
+    os.kill(world.notifyd.process.pid, signal.SIGHUP)
+    many = 500
+    first = MANY + 1
+    world.send([dict(event(n), pad="x" * 3000) for n in range(first, first + many)])
+    wait_for("a status that says so", lambda: "dead letters are full" in (
+        status(world)["error"] or ""), 60)
+    kept = waiting(world)
+    check(200 < kept < 400, "%d are kept" % kept)
+    got = [x["event"]["vnd.example.n"] for x in world.notifyd.dead("mq")]
+    same(got, list(range(first, first + kept)), "those that are kept")
+    world.notifyd.ctl("dead-letters", "drop", "mq", "--all")
+    wait_for("the rest", lambda: waiting(world) == many - kept, 60)
+    got += [x["event"]["vnd.example.n"] for x in world.notifyd.dead("mq")]
+    same(got, list(range(first, first + many)), "all")
+
+
 case.run(setup)
