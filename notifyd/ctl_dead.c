@@ -144,7 +144,9 @@ static int print_whole(const struct dead_command *c, const struct letter *l)
 	struct buf out = BUF_INIT;
 	add_object(&out, c->sink, l, true);
 	json_t *json = out.failed ? NULL : json_loadb(out.s, out.len, 0, NULL);
-	int r = json ? json_dumpf(json, stdout, JSON_INDENT(2) | JSON_REAL_PRECISION(17)) : -1;
+	int r = json ? json_dumpf(json, stdout,
+	                          JSON_INDENT(2) | JSON_ENSURE_ASCII | JSON_REAL_PRECISION(17))
+	             : -1;
 	putchar('\n');
 	json_decref(json);
 	buf_free(&out);
@@ -234,11 +236,19 @@ static int drop(struct dead_command *c)
 	return code == EX_OK ? missing(c) : code;
 }
 
+static bool is_unix(const struct dead_command *c)
+{
+	const char *type = ctl_sink_type(c->ctl, c->sink, strlen(c->sink));
+	return type && !strcmp(type, "unix");
+}
+
 static int retry(struct dead_command *c)
 {
 	if (!ctl_sink_configured(c->ctl, c->sink, strlen(c->sink)))
 		return ctl_fail(EX_NOINPUT, "there is no sink %s in notifyd_sinks to send to",
 		                c->sink);
+	if (is_unix(c))
+		return ctl_fail(EX_USAGE, "%s is of type unix now, which can't send them", c->sink);
 	int code = judge_all(c, DEAD_RETRY);
 	int dir = open(c->ctl->journal, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	/* Without it they are sent when notifyd starts. */
@@ -267,7 +277,6 @@ static const struct {
 
 static int open_store(struct dead_command *c)
 {
-	const char *type = ctl_sink_type(c->ctl, c->sink, strlen(c->sink));
 	int dir = open(c->ctl->journal, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (dir < 0)
 		return ctl_fail(errno == EACCES ? EX_NOPERM : EX_NOINPUT, "the journal %s: %s",
@@ -279,7 +288,7 @@ static int open_store(struct dead_command *c)
 	if (why != ENOENT && why != EINVAL)
 		return ctl_fail(why == EACCES ? EX_NOPERM : EX_IOERR, "the dead letters of %s: %s",
 		                c->sink, strerror(why));
-	if (why == ENOENT && type && !strcmp(type, "unix"))
+	if (why == ENOENT && is_unix(c))
 		return ctl_fail(EX_USAGE,
 		                "%s is of type unix, which has no dead letters: each of its "
 		                "clients says what it has taken",

@@ -26,7 +26,7 @@ enum {
 	FILES = 64, /* about so many make up the whole size */
 	FILE_MIN = 64 << 10,
 	FILE_MAX = 64 << 20,
-	PATIENCE_US = 5000000, /* for the lock, which is held for a file's worth of work */
+	PATIENCE_US = 3000000, /* for the lock, which is held for a file's worth of work */
 	PAUSE_US = 2000,
 };
 
@@ -127,6 +127,14 @@ static void count_write(const struct dead *d)
 	if (fd >= 0)
 		close(fd);
 	errno = why;
+}
+
+static void count_spoil(const struct dead *d)
+{
+	int fd = openat(d->dir, COUNT, O_WRONLY | O_CLOEXEC | O_NOFOLLOW);
+	if (fd >= 0 && pwrite(fd, "", 1, 0) != 1)
+		unlinkat(d->dir, COUNT, 0);
+	close_keeping_errno(fd);
 }
 
 static void count_from(struct dead_summary *s, const struct letter *l)
@@ -555,7 +563,9 @@ static int append(struct dead *d, const struct record *rec, const char *why)
 	struct letter l = {.died = now_us(CLOCK_REALTIME), .serial = d->serial, .rec = *rec};
 	memcpy(l.uuid, d->uuid, sizeof l.uuid);
 	snprintf(l.why, sizeof l.why, "%s", why);
-	if (room(d, LETTER_HEAD + RECORD_HEADER + rec->json.len) < 0 || file_begin(d) < 0)
+	size_t len = LETTER_HEAD + RECORD_HEADER + rec->event.len + rec->user.len + rec->owner.len +
+	             rec->mailbox.len + rec->json.len;
+	if (room(d, len) < 0 || file_begin(d) < 0)
 		return -1;
 	buf_reset(&d->buf);
 	if (letter_encode(&d->buf, &l) < 0) {
@@ -680,6 +690,8 @@ static int judge_file(struct dead *d, uint64_t file,
 		left |= to != LETTER_GONE;
 		if (to == l.state)
 			continue;
+		if (!changed)
+			count_spoil(d); /* who is killed now leaves none, rather than a wrong one */
 		if (letter_mark(fd, &l, to) < 0)
 			break;
 		count_change(&d->sum, l.state, to);

@@ -260,7 +260,8 @@ static int no_letter(struct worker *w)
 {
 	if (errno != EDQUOT)
 		return sink_why(w->sink, SINK_RETRY, "cannot write dead letters: %s",
-		                strerror(errno));
+		                errno == EAGAIN ? "another process has locked them"
+		                                : strerror(errno));
 	char why[128];
 	snprintf(why, sizeof why, "%.100s", w->sink->why);
 	return sink_why(w->sink, SINK_RETRY,

@@ -267,7 +267,7 @@ def full(world):
     refuse(world)
     beside = world.subscribe()
     many = 600
-    world.send([event(n, pad="x" * 3000) for n in range(20000, 20000 + many)])
+    world.send([event(n, pad="x" * 3000) for n in range(2000000, 2000000 + many)])
     wait_for("a status that says so", lambda: "dead letters are full" in (
         status(world)["error"] or ""), 30)
     kept = waiting(world)
@@ -276,18 +276,18 @@ def full(world):
     beside.wait(lambda e: sum("pad" in x for x in e) == many, 30)
     check(status(world)["lag"]["events"] >= many - kept, "the rest waits in the journal")
     same([x["event"]["vnd.example.n"] for x in world.notifyd.dead("stuck")],
-         list(range(20000, 20000 + kept)), "those that are kept")
+         list(range(2000000, 2000000 + kept)), "those that are kept")
     audit(world)  # the mistake is mended: what waits is delivered, then the dead letters
     ctl(world, "retry", "stuck", "--all")
     until(world, 0, 60)
-    wait_for("all lines", lambda: sorted(n for n in audited(world) if n >= 20000)
-             == list(range(20000, 20000 + many)), 60)
+    wait_for("all lines", lambda: sorted(n for n in audited(world) if n >= 2000000)
+             == list(range(2000000, 2000000 + many)), 60)
 
 
 @case("full, and then dropped: the sink goes on by itself", timeout=120)
 def relieved(world):
     refuse(world)
-    world.send([event(n, pad="x" * 3000) for n in range(30000, 30400)])
+    world.send([event(n, pad="x" * 3000) for n in range(3000000, 3000400)])
     wait_for("a status that says so", lambda: "dead letters are full" in (
         status(world)["error"] or ""), 30)
     kept = waiting(world)
@@ -299,7 +299,7 @@ def relieved(world):
 
 @case("a sink that refuses for now does not lose them: they wait, and new events do not")
 def for_now(world):
-    world.send([event(40000)])
+    world.send([event(4000000)])
     until(world, 1)
     world.cyrus.conf.pop("notifyd_stuck_dead_letters", None)
     world.cyrus.configure({"notifyd_stuck_mode": "send"})
@@ -309,7 +309,7 @@ def for_now(world):
     same(status(world)["deadLetters"]["retrying"], 1, "asked for still")
     same(listed(world)[0]["attempts"], 1, "an attempt that may yet succeed is none")
     audit(world)
-    wait_for("it is delivered", lambda: 40000 in audited(world), 30)
+    wait_for("it is delivered", lambda: 4000000 in audited(world), 30)
     until(world, 0)
 
 

@@ -207,6 +207,33 @@ static enum dead_verdict ask_all(void *ctx, const struct letter *l)
 	return DEAD_RETRY;
 }
 
+static enum dead_verdict drop_some_and_die(void *ctx, const struct letter *l)
+{
+	(void)l;
+	if (++*(int *)ctx == 300)
+		kill(getpid(), SIGKILL);
+	return DEAD_DROP;
+}
+
+/* notifyctl is killed while it deletes: what is told is what is there. */
+static void test_drop_killed(void **state)
+{
+	(void)state;
+	int count = 0, status;
+	bury_all(0, 1000);
+	pid_t pid = fork();
+	if (pid == 0) {
+		dead_judge(dead, drop_some_and_die, &count);
+		_exit(0);
+	}
+	waitpid(pid, &status, 0);
+	assert_true(WIFSIGNALED(status));
+	assert_numbers(299, 1000);
+	assert_int_equal(summary().waiting, 701);
+	bury_all(1000, 1001);
+	assert_int_equal(summary().waiting, 702);
+}
+
 /* By another process, while the worker has it open: what it writes after must not be lost. */
 static void test_dropped(void **state)
 {
@@ -621,11 +648,12 @@ int main(void)
 {
 #define TEST(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
 	const struct CMUnitTest tests[] = {
-	    TEST(test_whole),       TEST(test_none),        TEST(test_not_twice),
-	    TEST(test_dropped),     TEST(test_bounded),     TEST(test_large),
-	    TEST(test_torn),        TEST(test_damaged),     TEST(test_full),
-	    TEST(test_killed),      TEST(test_count),       TEST(test_retry),
-	    TEST(test_retry_order), TEST(test_retry_again), TEST(test_asked),
+	    TEST(test_whole),   TEST(test_none),        TEST(test_not_twice),
+	    TEST(test_dropped), TEST(test_drop_killed), TEST(test_bounded),
+	    TEST(test_large),   TEST(test_torn),        TEST(test_damaged),
+	    TEST(test_full),    TEST(test_killed),      TEST(test_count),
+	    TEST(test_retry),   TEST(test_retry_order), TEST(test_retry_again),
+	    TEST(test_asked),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
