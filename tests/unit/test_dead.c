@@ -286,6 +286,30 @@ static void test_bounded(void **state)
 	assert_int_equal(summary().waiting, (n + 1) / 2 - (n % 2) + more - n);
 }
 
+/* A letter is found by its serial after its file was written anew. */
+static void test_compacted(void **state)
+{
+	(void)state;
+	struct letter l, now;
+	int n = 0;
+	reopen(1 << 20);
+	while (bury(n, 3000, "refused") == 0)
+		n++;
+	struct letter_walk *w = letter_walk(dead_dir(dead), 0, false);
+	for (int i = 0; i < 4; i++)
+		assert_int_equal(letter_walk_next(w, &l), 1);
+	letter_walk_close(&w);
+	assert_int_equal(l.rec.pos, 3000);
+	assert_int_equal(dead_judge(dead, every_second, NULL), 0);
+	assert_int_equal(bury(n, 3000, "refused"), 0);
+	assert_int_equal(dead_failed(dead, &l, "once more"), 0);
+	w = letter_walk(dead_dir(dead), 0, false);
+	assert_int_equal(letter_walk_next(w, &now), 1);
+	assert_int_equal(letter_walk_next(w, &now), 1);
+	assert_true(now.serial == l.serial && now.at != l.at && now.attempts == 2);
+	letter_walk_close(&w);
+}
+
 /* One larger than all the room there is, is kept where it is alone. */
 static void test_large(void **state)
 {
@@ -648,12 +672,12 @@ int main(void)
 {
 #define TEST(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
 	const struct CMUnitTest tests[] = {
-	    TEST(test_whole),   TEST(test_none),        TEST(test_not_twice),
-	    TEST(test_dropped), TEST(test_drop_killed), TEST(test_bounded),
-	    TEST(test_large),   TEST(test_torn),        TEST(test_damaged),
-	    TEST(test_full),    TEST(test_killed),      TEST(test_count),
-	    TEST(test_retry),   TEST(test_retry_order), TEST(test_retry_again),
-	    TEST(test_asked),
+	    TEST(test_whole),       TEST(test_none),        TEST(test_not_twice),
+	    TEST(test_dropped),     TEST(test_drop_killed), TEST(test_bounded),
+	    TEST(test_compacted),   TEST(test_large),       TEST(test_torn),
+	    TEST(test_damaged),     TEST(test_full),        TEST(test_killed),
+	    TEST(test_count),       TEST(test_retry),       TEST(test_retry_order),
+	    TEST(test_retry_again), TEST(test_asked),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
