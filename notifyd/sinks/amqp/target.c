@@ -32,7 +32,7 @@ const struct conf_option target_options[] = {
      "double quotes always text."},
     {"routing_key", CONF_STRING, "%g.%e", 0, 0, NULL, NULL,
      "Template of the routing key: %g group, %e event, %u user, %o owner, %d domain, %l local "
-     "part, %m mailbox, %s server, %% a percent sign; see ROUTING KEYS."},
+     "part, %m mailbox, %s server, %% a percent sign."},
     {"queue", CONF_STRING, NULL, 0, 0, NULL, NULL,
      "Queue to declare and to bind; none: consumers bring their own."},
     {"queue_type", CONF_ENUM, "quorum", 0, 0, queue_types, NULL,
