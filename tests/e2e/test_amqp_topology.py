@@ -1,7 +1,8 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: BSD-3-Clause
-"""Exchanges, queues, bindings and keys as the options say; what no queue takes, and what the broker
-finds too large, is a dead letter and nothing else is; what status says of each."""
+"""Exchanges, queues, bindings and keys as the options say; who a certificate is logs in by it; what
+no queue takes, and what the broker finds too large, is a dead letter and nothing else is; what
+status says of each."""
 
 import json
 import os
@@ -11,6 +12,7 @@ import signal
 import tap
 tap.need(rabbitmq_server="/usr/lib/rabbitmq/bin/rabbitmq-server",
          python3_pika="/usr/lib/python3/dist-packages/pika",
+         openssl="/usr/bin/openssl",
          cyrus_imapd="/usr/lib/cyrus/bin/imapd")
 
 from harness import World
@@ -39,6 +41,8 @@ SINKS = {
     "odd": {"exchange": "mail.odd", "exchange_type": "x-nowhere"},
     "pair": {"exchange": "mail.pair"},
     "down": {"exchange": "mail.down"},
+    "cert": {"exchange": "mail.cert", "queue": "cert", "queue_type": "classic",
+             "sasl": "external"},
 }
 
 
@@ -47,8 +51,11 @@ def setup():
     try:
         world.rabbit = Rabbit(world.box)
         with open(os.path.join(world.rabbit.dir, "plugins"), "w", encoding="ascii") as f:
-            f.write("[rabbitmq_consistent_hash_exchange].\n")
+            f.write("[rabbitmq_consistent_hash_exchange,rabbitmq_auth_mechanism_ssl].\n")
+        port = tls(world)
         world.rabbit.start()
+        world.rabbit.ctl("add_user", "indexer", "no password that anyone knows")
+        world.rabbit.ctl("set_permissions", "indexer", ".*", ".*", ".*")
         world.rabbit.ctl("eval", "application:set_env(rabbit, max_message_size, %d)." % LIMIT)
         world.closed = [world.box.port(), world.box.port()]
         channel(world, lambda c: (
@@ -66,17 +73,49 @@ def setup():
         conf["notifyd_pair_url"] = "amqp://guest@127.0.0.1:%d,127.0.0.1:%d/" % (
             world.closed[0], world.rabbit.port)
         conf["notifyd_down_url"] = "amqp://guest@127.0.0.1:%d,127.0.0.1:%d/" % tuple(world.closed)
+        # By name: the certificate has no address in it.
+        conf["notifyd_cert_url"] = "amqps://localhost:%d/" % port
+        for option in ("cafile", "certificate", "key"):
+            conf["notifyd_cert_" + option] = world.box.at("tls", option)
         world.cyrus.configure(conf)
         world.server = "mail1.example.org"
         world.cyrus.configure({"servername": world.server})
         world.notifyd.start()
-        for name in ("words", "heads", "hash", "rest", "flow", "lost", "pair"):
+        for name in ("words", "heads", "hash", "rest", "flow", "lost", "pair", "cert"):
             wait_for("sink %s is connected" % name,
                      lambda n=name: state(world, n).startswith("connected to"), 30, every=0.2)
     except BaseException:
         world.close()
         raise
     return world
+
+
+def tls(world):
+    """A port of the broker for amqps; certificates for it and for us of an authority of our own."""
+    box, port = world.box, world.box.port()
+    box.folder("tls")
+    new = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256",
+           "-nodes", "-days", "2"]
+    authority = ["-CA", box.at("tls", "cafile"), "-CAkey", box.at("tls", "authority.key"),
+                 "-addext", "basicConstraints=CA:FALSE"]
+    for name, key, more in (
+            ("cafile", "authority.key", ["-subj", "/CN=Authority"]),
+            ("broker", "broker.key", ["-subj", "/CN=broker", "-addext",
+                                      "subjectAltName=DNS:localhost"] + authority),
+            ("certificate", "key", ["-subj", "/CN=indexer"] + authority)):
+        box.run(new + ["-keyout", box.at("tls", key), "-out", box.at("tls", name)] + more)
+    box.run(["chmod", "0444", box.at("tls", "broker.key")])
+    box.own(box.at("tls", "key"))
+    with open(os.path.join(world.rabbit.dir, "rabbitmq.conf"), "a", encoding="ascii") as f:
+        f.write("listeners.ssl.1 = 127.0.0.1:%d\n" % port +
+                "".join("ssl_options.%s = %s\n" % (option, box.at("tls", name)) for option, name in (
+                    ("cacertfile", "cafile"), ("certfile", "broker"), ("keyfile", "broker.key"))) +
+                "ssl_options.verify = verify_peer\n"
+                "ssl_options.fail_if_no_peer_cert = true\n"
+                "ssl_cert_login_from = common_name\n"
+                "auth_mechanisms.1 = PLAIN\n"
+                "auth_mechanisms.2 = EXTERNAL\n")
+    return port
 
 
 def channel(world, fn):
@@ -211,6 +250,19 @@ def states(world):
     wait_for("which host is next, when and why", lambda: re.fullmatch(
         r"retrying 127\.0\.0\.1:(\d+) in \d+ s: (127\.0\.0\.1:(?!\1)\d+: )connection refused",
         state(world, "down")), 60)
+
+
+@case("SASL EXTERNAL: the certificate is the user")
+def external(world):
+    world.send([event("cert", n) for n in range(5)])
+    same(numbers(take(world, "cert", 5)), list(range(5)), "events")
+    users = world.rabbit.ctl("-q", "list_connections", "user", "auth_mechanism",
+                             "--no-table-headers").splitlines()
+    same([u.split() for u in users if "indexer" in u], [["indexer", "EXTERNAL"]], "who it is")
+    world.rabbit.ctl("set_permissions", "indexer", "", "", "")
+    world.rabbit.ctl("close_all_connections", "permissions were taken away")
+    wait_for("status tells what to do", lambda: re.search(
+        "403 ACCESS_REFUSED.*give the user the permission", sink(world, "cert").get("error") or ""))
 
 
 @case("unroutable: dead-letter: those alone, over one connection, nothing twice", 120)
