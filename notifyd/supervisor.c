@@ -8,6 +8,8 @@
 #include "link.h"
 #include "log.h"
 #include "privilege.h"
+#include "relief.h"
+#include "status.h"
 #include "systemd.h"
 
 #include <errno.h>
@@ -79,6 +81,8 @@ struct supervisor {
 	bool syncing;
 	int sync_error;
 	uint64_t synced;
+	struct status *sync_status;
+	struct relief *relief;
 };
 
 static void start(struct child *c);
@@ -120,16 +124,31 @@ static void arm(struct supervisor *s)
 	s->armed = true;
 }
 
+static void make_room(struct supervisor *s)
+{
+	keeper_trim(s->settings, s->journalfd);
+	relief_look(s->relief, s->settings, s->journalfd);
+}
+
 static void on_watch(uv_poll_t *p, int status, int events)
 {
 	struct supervisor *s = p->data;
-	char buf[4096];
+	char buf[4096] __attribute__((aligned(__alignof__(struct inotify_event))));
+	bool begun = false;
+	ssize_t n;
 	(void)status;
 	(void)events;
-	while (read(s->inotify, buf, sizeof buf) > 0)
-		;
+	while ((n = read(s->inotify, buf, sizeof buf)) > 0)
+		for (ssize_t at = 0; at < n;) {
+			const struct inotify_event *e = (const struct inotify_event *)(buf + at);
+			begun |= e->wd == s->dir_watch;
+			at += (ssize_t)sizeof *e + e->len;
+		}
 	s->armed = false;
 	wake_all(s);
+	/* Writers that are fast may need room before the next second. */
+	if (begun && !s->stopping)
+		make_room(s);
 }
 
 /* --- children --- */
@@ -407,6 +426,17 @@ static void sync_work(uv_work_t *w)
 	s->sync_error = keeper_sync(s->journalfd, &s->synced) < 0 ? errno : 0;
 }
 
+/* For notifyctl status: up to where all is on the disk. */
+static void tell_synced(struct supervisor *s)
+{
+	if (s->sync_error) {
+		status_state(s->sync_status, "failing: %s", strerror(s->sync_error));
+	} else {
+		status_state(s->sync_status, "syncing");
+		status_count(s->sync_status, 0, 0, s->synced);
+	}
+}
+
 static void sync_done(uv_work_t *w, int status)
 {
 	static int told;
@@ -417,7 +447,10 @@ static void sync_done(uv_work_t *w, int status)
 		log_incident(LOG_LEVEL_ERROR, NULL, LOG_NOPOS,
 		             "cannot sync the journal to the disk: %s; a power cut may lose events",
 		             strerror(s->sync_error));
+	else if (told && !s->sync_error)
+		log_incident(LOG_LEVEL_INFO, NULL, LOG_NOPOS, "the journal is synced again");
 	told = s->sync_error;
+	tell_synced(s);
 }
 
 static void on_sync(uv_timer_t *t)
@@ -508,7 +541,7 @@ static void on_tick(uv_timer_t *t)
 	check_journal(s);
 	if (now >= s->rebind && !s->stopping)
 		watch_ingest(s);
-	keeper_trim(s->settings, s->journalfd);
+	make_room(s);
 }
 
 static void reload_error(void *ctx, const char *line)
@@ -543,6 +576,8 @@ static void start_timers(struct supervisor *s)
 {
 	int64_t interval = conf_num(&s->settings->mboxevent, "mboxevent_sync");
 	uv_timer_stop(&s->sync);
+	if (interval <= 0)
+		status_state(s->sync_status, "left to the writers");
 	if (interval > 0) /* else writers sync each append themselves */
 		uv_timer_start(&s->sync, on_sync, (uint64_t)interval, (uint64_t)interval);
 }
@@ -725,6 +760,8 @@ int supervisor_main(const char *conf_path, struct settings *settings)
 	uv_signal_start(&s.hup, on_hup, SIGHUP);
 	s.ticked = s.began = uv_now(&s.loop);
 	uv_timer_start(&s.tick, on_tick, TICK_MS, TICK_MS);
+	s.sync_status = status_open(dir, STATUS_SYNC);
+	s.relief = relief_new();
 	start_timers(&s);
 
 	for (size_t i = 0; i < settings->n_sinks; i++)
@@ -742,6 +779,10 @@ int supervisor_main(const char *conf_path, struct settings *settings)
 	while (uv_run(&s.loop, UV_RUN_DEFAULT))
 		;
 	uv_loop_close(&s.loop);
+	status_state(s.sync_status, "stopped");
+	status_count(s.sync_status, 0, 0, synced);
+	status_close(&s.sync_status);
+	relief_free(&s.relief);
 	free(s.children);
 	close(s.inotify);
 	close(s.conf_fd);

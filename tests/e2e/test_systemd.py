@@ -12,6 +12,7 @@ import socket
 import tap
 tap.need(cyrus_imapd="/usr/lib/cyrus/bin/imapd")
 
+from cyrus import message
 from harness import World
 from processes import Failed, wait_for
 from tap import check, same
@@ -139,6 +140,24 @@ def units(world):
                        os.path.join(folder, "notifyd.service")])
     print("# " + r.stdout.strip().split("\n")[-1].encode("ascii", "replace").decode())
     shutil.rmtree(folder)
+
+
+@case("without systemd: as a DAEMON of cyrus.conf, started again when it dies")
+def daemon(world):
+    world.notifyd.stop()
+    world.manager.listening.close()
+    os.unlink(world.cyrus.conf["notifysocket"])
+    world.cyrus.daemons = ' mboxevent cmd="%s -C %s"\n' % (
+        world.notifyd.notifyd, world.cyrus.imapd_conf)
+    world.cyrus.start()
+    pid = lambda: json.loads(world.notifyd.ctl("status", "--json").stdout)["notifyd"]["pid"]
+    first = wait_for("Cyrus started it", pid, 20, every=0.2)
+    world.cyrus.deliver(message("under-master"))
+    wait_for("the event", lambda: "under-master" in world.notifyd.ctl("tail").stdout, 20, every=0.2)
+    os.kill(first, signal.SIGKILL)
+    wait_for("it is started again", lambda: pid() not in (None, first), 60, every=0.5)
+    world.cyrus.stop()
+    wait_for("it ends with Cyrus", lambda: pid() is None, 30, every=0.2)
 
 
 case.run(setup, 60)
