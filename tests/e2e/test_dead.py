@@ -190,6 +190,7 @@ def delivered(world):
     same(os.listdir(world.box.at("journal", "dead", "stuck")), ["count"], "files")
     world.send([event(6)])
     wait_for("the next event", lambda: audited(world)[4:] == [6], 20)
+    beside.wait(lambda e: any(x.get("vnd.example.n") == 6 for x in e))
     same([e["vnd.example.n"] for e in beside.events if "vnd.example.n" in e], [5, 6], "beside")
 
 
