@@ -358,7 +358,8 @@ static void check_timeout(struct loading *l, const struct sink *sink)
 static void check_sink(struct loading *l, struct sink *sink, struct settings_place *place)
 {
 	int errors = l->errors;
-	char key[sizeof(FAMILY) + SINK_NAME_MAX + sizeof("_type")];
+	char key[sizeof(FAMILY) + SINK_NAME_MAX + 32];
+	size_t len;
 
 	check_type(l, sink);
 	if (!sink->driver)
@@ -374,6 +375,12 @@ static void check_sink(struct loading *l, struct sink *sink, struct settings_pla
 		check_timeout(l, sink);
 	if (errors != l->errors || !sink->driver->check || !sink->driver->check(sink))
 		return;
+	len = strcspn(sink->why, ": ");
+	snprintf(key, sizeof(key), "%.*s", (int)len, sink->why);
+	if (!strncmp(sink->why + len, ": ", 2) && entry_of(l->s->conf, key)) {
+		fail(l, key, "%s", sink->why + len + 2);
+		return;
+	}
 	snprintf(key, sizeof(key), FAMILY "%s_type", sink->name);
 	fail(l, key, "%s", *sink->why ? sink->why : "refused");
 }
@@ -474,6 +481,8 @@ void settings_free(struct settings **sp)
 	if (!s)
 		return;
 	conf_free(&s->conf);
+	for (size_t i = 0; i < s->n_sinks; i++)
+		free(s->sinks[i].kept);
 	free(s->sinks);
 	free(s->places);
 	free(s);
@@ -486,7 +495,10 @@ static bool same_text(const char *a, const char *b)
 
 bool settings_same_sink(const struct sink *a, const struct sink *b)
 {
-	if (strcmp(a->name, b->name) || a->driver != b->driver || strcmp(a->journal, b->journal))
+	static const char server[] = "servername"; /* of the server's own, but drivers use it */
+
+	if (strcmp(a->name, b->name) || a->driver != b->driver || strcmp(a->journal, b->journal) ||
+	    !same_text(conf_get(a->conf.conf, NULL, server), conf_get(b->conf.conf, NULL, server)))
 		return false;
 	for (const struct conf_option *const *t = a->conf.tables; *t; t++)
 		for (const struct conf_option *row = *t; row->name; row++)
