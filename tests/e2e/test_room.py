@@ -148,6 +148,7 @@ def gap(world):
 def outage(world):
     world.cyrus.configure({"notifyd_dead_required": "yes"})
     away(world, "dead")
+    wait_for("what both have goes", lambda: status(world)["journal"]["room"]["left"] > MAX / 2)
     world.kept = world.sent
     refused = 0
     while world.sent < world.kept + OUTAGE:

@@ -169,7 +169,7 @@ static void test_damaged_cursor(void **state)
 	assert_int_equal(write(fd, noise, sizeof noise), sizeof noise);
 	close(fd);
 	keeper_trim(settings, fixture_fd);
-	struct relief *r = relief_new();
+	struct relief *r = relief_new(fixture_fd);
 	assert_string_equal(printed(r), "");
 	assert_int_equal(oldest(), bases[0]);
 	relief_free(&r);
@@ -183,7 +183,7 @@ static void test_gives_way(void **state)
 	(void)state;
 	uint64_t *bases, *later;
 	struct journal *j = writer();
-	struct relief *r = relief_new();
+	struct relief *r = relief_new(fixture_fd);
 	configure("");
 	put_cursor("a", SEGMENT_HEADER);
 	put_cursor("b", SEGMENT_HEADER + 100);
@@ -232,7 +232,7 @@ static void test_no_cursor(void **state)
 {
 	(void)state;
 	struct journal *j = writer();
-	struct relief *r = relief_new();
+	struct relief *r = relief_new(fixture_fd);
 	configure("");
 	put_cursor("a", UINT64_MAX / 2);
 	fill(j, 14);
@@ -249,7 +249,7 @@ static void test_retained(void **state)
 {
 	(void)state;
 	struct journal *j = writer();
-	struct relief *r = relief_new();
+	struct relief *r = relief_new(fixture_fd);
 	configure("mboxevent_retain: 1h\n");
 	put_cursor("a", UINT64_MAX / 2);
 	put_cursor("b", UINT64_MAX / 2);
@@ -275,7 +275,7 @@ static void test_refused(void **state)
 	struct record rec = {.event = STR("MessageNew"), .json = {json, sizeof json}};
 	const char *why = "";
 	struct journal *j = writer();
-	struct relief *r = relief_new();
+	struct relief *r = relief_new(fixture_fd);
 	configure("");
 	put_cursor("a", SEGMENT_HEADER);
 	put_cursor("b", UINT64_MAX / 2);
