@@ -389,11 +389,24 @@ static void test_gap_over_boot(void **state)
 	assert_int_equal(reader_damage(r)->gap, 1);
 	assert_int_equal(reader_damage(r)->at, 1000);
 	assert_int_equal(reader_damage(r)->len, 4000);
+	assert_int_equal(reader_damage(r)->gone, 4000);
 	assert_int_equal(rec.pos, seg.base + SEGMENT_HEADER);
 	reader_close(&r);
 	r = reader_open(fixture_dir, 5000, &why); /* it had all of the boot before */
 	assert_int_equal(reader_next(r, &rec), 1);
 	assert_int_equal(reader_damage(r)->gap, 0);
+	reader_close(&r);
+	/* the header behind the hole damaged too: the hole is told all the same */
+	char name[SEGMENT_NAME + 1];
+	segment_name(name, seg.base);
+	int fd = openat(fixture_fd, name, O_WRONLY);
+	assert_int_equal(pwrite(fd, "x", 1, 20), 1);
+	close(fd);
+	r = reader_open(fixture_dir, 1000, &why);
+	assert_int_equal(reader_next(r, &rec), 1);
+	assert_int_equal(reader_damage(r)->torn, 1);
+	assert_int_equal(reader_damage(r)->gap_at, 1000);
+	assert_int_equal(reader_damage(r)->gone, 4000);
 	reader_close(&r);
 	journal_close(&j);
 }
