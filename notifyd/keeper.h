@@ -10,6 +10,13 @@
  * than mboxevent_retain. Nothing while a sink has no cursor yet. */
 void keeper_trim(const struct settings *s, int journalfd);
 
+/* The lowest position that a configured sink, or a required one, or a subscription of it, has still
+ * to read; UINT64_MAX: none does. *sink_r (NULL allowed): whose that is. False: that is not known,
+ * because a sink has no cursor yet. */
+bool keeper_lowest(const struct settings *s, int journalfd, bool required, uint64_t *pos_r,
+                   const struct sink **sink_r);
+bool keeper_required(const struct sink *sink);
+
 /* What keeper_sync() knows; all zero before the first call. */
 struct keeper_synced {
 	uint64_t to;      /* all below is on the disk */

@@ -47,6 +47,17 @@ static const struct ctl_command commands[] = {
      "it. Works while notifyd runs.\n"
      "  -t, --to now|ID     go on with what comes from now on, or with this event\n",
      ctl_skip, true},
+    {"dead-letters", "list SINK [--json] | show|retry|drop SINK ID...|--all",
+     "Events that a sink can never deliver, with the reason.\n"
+     "list: one a line: when it was given up, id, event, user, reason.\n"
+     "show: all that is known of it, as indented JSON.\n"
+     "retry: sends them to that sink again, in order; what fails again stays, with the new "
+     "reason.\n"
+     "When notifyd is down that is done once it runs.\n"
+     "drop: deletes them, and says how many.\n"
+     "  -a, --all           all there are, instead of IDs\n"
+     "  -j, --json          list: each as a JSON object\n",
+     ctl_dead, true},
     {"journal", "verify | dump [--from ID|POS] [--count N] [--json]",
      "verify: reads all of the journal and prints each damaged place; exits 65 when there is one.\n"
      "dump: prints records with all their facts, one a line.\n"
@@ -63,6 +74,12 @@ static const struct ctl_command commands[] = {
      "Checks the configuration as notifyd -t does, the journal's directory, and what of\n"
      "Cyrus's own settings the events depend on.\n",
      ctl_check, false},
+    {"doctor", "[--json]",
+     "Looks at the configuration as check does, and at what runs: whether the hook is loaded and\n"
+     "works in every mail process, who serves the notify socket, the journal, the sinks. Each\n"
+     "finding says what to do; exits 78 when there is one. Run it as root.\n"
+     "  -j, --json          as a JSON array\n",
+     ctl_doctor, false},
     {"validate", "[--loose] [--verbose] FILE|-",
      "Checks events, one JSON object a line, against the documented form that\n"
      "mboxevent-events(7) describes.\n"

@@ -9,10 +9,13 @@
 #include <amqp.h>
 
 #define MESSAGE_HEADERS 6
-#define MESSAGE_KEY_MAX 255 /* a short string of AMQP */
 
-/* Scratch, used again for each record. Begins all zero. */
+/* Scratch, used again for each record. Begins all zero but for the first three. */
 struct message {
+	const char *template; /* of the routing key, checked: see key.h */
+	const char *server;   /* this one's name */
+	bool bare;            /* no properties but the message-id, and no headers */
+
 	amqp_basic_properties_t properties;
 	amqp_bytes_t key;
 
