@@ -218,8 +218,11 @@ static int flush(struct worker *w, int wait_ms)
 		recovered(w);
 	if (r == SINK_OK || confirmed)
 		advance(w, confirmed);
-	if (r == SINK_OK)
+	if (r == SINK_OK) {
+		status_link(w->status, w->sink->blocked ? STATUS_BLOCKED : STATUS_CONNECTED);
 		status_state(w->status, "%s", w->sink->note[0] ? w->sink->note : "connected");
+		status_inflight(w->status, w->inflight);
+	}
 	return r;
 }
 
@@ -359,6 +362,8 @@ static void back_off(struct worker *w)
 	if (!told(w, sink->why, now))
 		log_incident(LOG_LEVEL_WARNING, sink->name, cursor_get(w->cursor)->pos, "%s",
 		             sink->why);
+	status_link(w->status, STATUS_RETRYING);
+	status_inflight(w->status, 0);
 	status_error(w->status, sink->why);
 	w->backoff = !w->backoff                       ? BACKOFF_MIN_MS
 	             : w->backoff * 2 < BACKOFF_MAX_MS ? w->backoff * 2
@@ -396,6 +401,7 @@ static void serve(struct worker *w)
 	while (!w->stopping) {
 		if (w->move)
 			move(w);
+		status_link(w->status, STATUS_CONNECTING);
 		status_state(w->status, "connecting");
 		int r = sink->driver->open(sink);
 		if (r == SINK_OK) {
@@ -404,6 +410,7 @@ static void serve(struct worker *w)
 		sink->driver->close(sink);
 		/* What was not confirmed goes out again, from the lowest on. */
 		w->sent -= w->inflight;
+		status_resent(w->status, w->inflight);
 		w->inflight = 0;
 		w->pending = false;
 		reader_seek(w->reader, cursor_get(w->cursor)->pos);
@@ -421,6 +428,8 @@ static void serve(struct worker *w)
 		if (r < 0)
 			back_off(w);
 	}
+	status_link(w->status, STATUS_STOPPED);
+	status_inflight(w->status, 0);
 	status_state(w->status, "stopped");
 }
 
@@ -482,6 +491,7 @@ static int run(struct worker *w, int journalfd)
 	w->journalfd = journalfd;
 	w->move = true; /* maybe, since it was left */
 	w->status = status_open(sink->journal, sink->name);
+	status_base(w->status, w->base);
 	serve(w);
 	status_close(&w->status);
 	cursor_sync(w->cursor);

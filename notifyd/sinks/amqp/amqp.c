@@ -486,6 +486,7 @@ static void note(struct sink *sink, const struct amqp *a)
 {
 	const char *blocked = connection_blocked(a->connection);
 	int n;
+	sink->blocked = blocked != NULL;
 	if (blocked)
 		n = snprintf(sink->note, sizeof sink->note, "blocked by %.64s: %.50s", a->peer,
 		             blocked);
