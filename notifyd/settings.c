@@ -256,10 +256,10 @@ static void check_strays(struct loading *l)
 	}
 }
 
-static void list_drivers(struct buf *out)
+static void list_types(struct buf *out)
 {
-	for (const struct sink_driver *const *d = sink_drivers; *d; d++)
-		buf_addf(out, "%s%s", d == sink_drivers ? "" : d[1] ? ", " : " or ", (*d)->name);
+	for (const char *const *t = sink_types; *t; t++)
+		buf_addf(out, "%s%s", t == sink_types ? "" : t[1] ? ", " : " or ", *t);
 }
 
 static void check_type(struct loading *l, struct sink *sink)
@@ -269,33 +269,28 @@ static void check_type(struct loading *l, struct sink *sink)
 	struct buf known = BUF_INIT;
 	char key[sizeof(FAMILY) + SINK_NAME_MAX + sizeof("_type")];
 	struct nearest near;
+	char *why = NULL;
 
 	if (!type && only)
 		type = "unix";
-	sink->driver = type ? sink_driver(type) : NULL;
+	sink->driver = type ? sink_driver(type, &why) : NULL;
 	if (sink->driver)
 		return;
 	snprintf(key, sizeof(key), FAMILY "%s_type", sink->name);
-	list_drivers(&known);
+	list_types(&known);
 	if (!type) {
 		fail(l, FAMILY "sinks", "sink '%s' has no %s: must be %s", sink->name, key,
 		     buf_cstr(&known));
-		buf_free(&known);
-		return;
+	} else if (why) {
+		fail(l, key, "'%s': %s", type, why);
+	} else {
+		nearest_start(&near, type, strlen(type));
+		for (const char *const *t = sink_types; *t; t++)
+			nearest_offer(&near, *t);
+		fail(l, key, "'%.60s': must be %s%s%s", type, buf_cstr(&known),
+		     near.best ? "; nearest is " : "", near.best ? near.best : "");
 	}
-	nearest_start(&near, type, strlen(type));
-	for (const char *const *off = sink_drivers_off; *off; off++) {
-		nearest_offer(&near, *off);
-		if (strcmp(*off, type))
-			continue;
-		fail(l, key, "'%s': this notifyd was built without %s", type, type);
-		buf_free(&known);
-		return;
-	}
-	for (const struct sink_driver *const *d = sink_drivers; *d; d++)
-		nearest_offer(&near, (*d)->name);
-	fail(l, key, "'%.60s': must be %s%s%s", type, buf_cstr(&known),
-	     near.best ? "; nearest is " : "", near.best ? near.best : "");
+	free(why);
 	buf_free(&known);
 }
 

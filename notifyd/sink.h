@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* The driver contract. A sink is one process: a driver, its options and a
- * durable cursor. A driver is a directory below sinks/. Adding one: that directory, one line
- * in notifyd/drivers.c's table, its sources in Makefile.am, a switch in configure.ac when it
- * needs a library. */
+ * durable cursor. A driver is a directory below sinks/. Adding one that needs a library: that
+ * directory with its sink.am, a line in Makefile.am that includes it, its name in
+ * notifyd/drivers.c, a switch in configure.ac. */
 #ifndef NOTIFYD_SINK_H
 #define NOTIFYD_SINK_H
 
@@ -74,10 +74,25 @@ struct sink_driver {
 int sink_why(struct sink *sink, int code, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
 
-/* notifyd/drivers.c: NULL when there is none of that name. */
-const struct sink_driver *sink_driver(const char *name);
-extern const struct sink_driver *const sink_drivers[]; /* NULL ends */
-extern const char *const sink_drivers_off[]; /* known, but left out of this build; NULL ends */
+/* --- notifyd/drivers.c --- */
+
+/* Every notifyd_<sink>_type that this version knows; NULL ends. */
+extern const char *const sink_types[];
+
+/* The driver of a type. One that is no part of libnotifyd is loaded from sink_<type>.so beside it,
+ * and stays. NULL when there is no such type, or it can't be loaded; *why_r (NULL allowed) is then
+ * NULL or malloc'd: what is missing and what to do. */
+const struct sink_driver *sink_driver(const char *type, char **why_r);
+
+/* In a driver's own module, once: what sink_driver() looks for. */
+struct sink_module {
+	const char *version; /* of the sources it was built from: must be notifyd's */
+	const struct sink_driver *driver;
+};
+#define SINK_MODULE(name)                                                                          \
+	extern const struct sink_module sink_module;                                               \
+	const struct sink_module sink_module = {PACKAGE_VERSION, &(name)}
+
 /* notifyd's own, for notifyd_mailbox_reset; NULL: left out of this build. */
 extern const struct sink_driver *const sink_driver_reset;
 

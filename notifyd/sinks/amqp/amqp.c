@@ -9,6 +9,8 @@
  *   confirm.c     which delivery-tag is which record, and what is confirmed so far
  *   message.c     routing key, properties and headers of a record
  */
+#include <config.h>
+
 #include "address.h"
 #include "confirm.h"
 #include "connection.h"
@@ -528,3 +530,5 @@ const struct sink_driver sink_amqp = {
     .flush = amqp_flush,
     .close = amqp_close,
 };
+
+SINK_MODULE(sink_amqp);
