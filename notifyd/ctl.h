@@ -33,6 +33,9 @@ int ctl_replay(struct ctl *ctl, int argc, char **argv);
 int ctl_skip(struct ctl *ctl, int argc, char **argv);
 int ctl_validate(struct ctl *ctl, int argc, char **argv);
 
+/* Exit code of `status` when something needs a look; others are those of sysexits.h. */
+#define CTL_ATTENTION 1
+
 /* "notifyctl: ..." on stderr; returns code. */
 int ctl_fail(int code, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
