@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* One thread and one poll(): libmicrohttpd's epoll descriptor, the link, our own listening socket.
- * Each connection has one request and is cut after CUT_MS whatever it does, so that clients that
- * say nothing, or say it slowly, hold up others for no longer than that. */
+ * Each connection has one request and is cut after CUT_MS whatever it does, earlier when there is
+ * no place for others: clients that say nothing, or say it slowly, hold up nobody for long. */
 #include "metrics.h"
 
 #include "link.h"
@@ -22,10 +22,11 @@
 enum {
 	CLIENTS = 32,          /* connected at once */
 	REQUEST_BYTES = 16384, /* memory for one request's head */
-	CUT_MS = 5000,
-	FOLLOW_MS = 50,   /* reading in one go */
-	LOOK_MS = 1000,   /* between two looks at the journal */
-	REBIND_MS = 5000, /* after the address could not be bound */
+	CUT_MS = 5000,         /* a connection lasts no longer, */
+	FULL_CUT_MS = 1000,    /* and so long when others wait */
+	FOLLOW_MS = 50,        /* reading in one go */
+	LOOK_MS = 1000,        /* between two looks at the journal */
+	REBIND_MS = 5000,      /* after the address could not be bound */
 };
 
 #define TEXT       "text/plain; charset=utf-8"
@@ -148,8 +149,9 @@ static void accept_clients(struct metrics *m, int64_t now)
 /* The descriptor stays libmicrohttpd's, which sees the end of it. */
 static void cut_the_late(struct metrics *m, int64_t now)
 {
+	int64_t most = vacancy(m) < 0 ? FULL_CUT_MS : CUT_MS;
 	for (int i = 0; i < CLIENTS; i++)
-		if (m->clients[i].fd >= 0 && now - m->clients[i].since >= CUT_MS)
+		if (m->clients[i].fd >= 0 && now - m->clients[i].since >= most)
 			shutdown(m->clients[i].fd, SHUT_RDWR);
 }
 
