@@ -27,6 +27,7 @@ enum {
 	FOLLOW_MS = 50,        /* reading in one go */
 	LOOK_MS = 1000,        /* between two looks at the journal */
 	REBIND_MS = 5000,      /* after the address could not be bound */
+	DRAIN_MS = 500,        /* for answers, when it is to end */
 };
 
 #define TEXT       "text/plain; charset=utf-8"
@@ -233,6 +234,24 @@ static void serve(struct metrics *m, int epoll)
 	}
 }
 
+static bool idle(const struct metrics *m)
+{
+	for (int i = 0; i < CLIENTS; i++)
+		if (m->clients[i].fd >= 0)
+			return false;
+	return true;
+}
+
+/* Who has been let in gets an answer. */
+static void drain(struct metrics *m, int epoll)
+{
+	for (int64_t end = tally_clock() + DRAIN_MS; !idle(m) && tally_clock() < end;) {
+		struct pollfd p = {epoll, POLLIN, 0};
+		poll(&p, 1, 20);
+		MHD_run(m->daemon);
+	}
+}
+
 static void setting_error(void *ctx, const char *line)
 {
 	(void)ctx;
@@ -257,10 +276,12 @@ static int run(struct metrics *m)
 	    MHD_OPTION_NOTIFY_CONNECTION, on_connection, m, MHD_OPTION_END);
 	const union MHD_DaemonInfo *info =
 	    m->daemon ? MHD_get_daemon_info(m->daemon, MHD_DAEMON_INFO_EPOLL_FD) : NULL;
-	if (info)
+	if (info) {
 		serve(m, info->epoll_fd);
-	else
+		drain(m, info->epoll_fd);
+	} else {
 		log_incident(LOG_LEVEL_ERROR, "metrics", LOG_NOPOS, "libmicrohttpd does not start");
+	}
 	if (m->daemon)
 		MHD_stop_daemon(m->daemon);
 	follower_free(&w->follower);

@@ -37,6 +37,8 @@ class Scraper:
                 if not more:
                     break
                 got += more
+        if not got:  # the process is being replaced
+            raise ConnectionResetError("no answer")
         head, _, body = got.decode().partition("\r\n\r\n")
         lines = head.split("\r\n")
         headers = dict(line.lower().split(": ", 1) for line in lines[1:])
@@ -45,7 +47,7 @@ class Scraper:
     def up(self):
         try:
             return self.ask("/healthz")[0] in (200, 503)
-        except (OSError, IndexError):
+        except OSError:
             return False
 
     def metrics(self):
