@@ -162,7 +162,7 @@ static json_int_t number(const json_t *o, const char *key)
 	return json_integer_value(json_object_get(o, key));
 }
 
-/* Each cell is four times the events of the one before: a full bar is a million. */
+/* Each cell is four times the events of the one before: a full bar is 4^9 and more. */
 static void bar(char out_r[BAR + 1], json_int_t events)
 {
 	int cells = 0;
@@ -250,8 +250,9 @@ static void draw(struct watcher *w, const json_t *status)
 		snprintf(speed, sizeof speed, "%.1f", json_number_value(events));
 	snprintf(all, sizeof all, "notifyd %s   %s   q quits", running ? "runs" : "is down", now);
 	line(w, running ? BOLD : RED, all);
-	snprintf(all, sizeof all, "journal %s   %s in %lld segments   %s events/s   %lld lost",
-	         text(journal, "path"), size, (long long)number(journal, "segments"), speed,
+	snprintf(all, sizeof all, "journal %s   %s in %lld segment%s   %s events/s   %lld lost",
+	         text(journal, "path"), size, (long long)number(journal, "segments"),
+	         number(journal, "segments") == 1 ? "" : "s", speed,
 	         (long long)number(journal, "lost"));
 	line(w, PLAIN, all);
 	line(w, PLAIN, "");
