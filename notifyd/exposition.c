@@ -25,7 +25,7 @@
 struct gauge {
 	const struct sink *sink;
 	const char *link; /* a word of status_links, or "down" */
-	uint64_t delivered, resent, failures, dropped, in_flight, dead;
+	uint64_t delivered, resent, failures, dropped, in_flight;
 	uint64_t subscriptions;
 	struct lag lag; /* of the subscription that is farthest behind */
 	bool has_cursor, up;
