@@ -28,7 +28,7 @@ struct gauge {
 	uint64_t delivered, resent, failures, dropped, in_flight;
 	uint64_t subscriptions;
 	struct lag lag; /* of the subscription that is farthest behind */
-	bool has_cursor, up;
+	bool has_cursor, has_status, up;
 };
 
 struct gathering {
@@ -80,6 +80,7 @@ static void take_status(const struct watch *w, struct gauge *g)
 	json_t *o = status_read(w->journal, g->sink->name, contents) == 0
 	                ? json_loads(contents, 0, NULL)
 	                : NULL;
+	g->has_status = json_is_object(o);
 	const char *link = json_string_value(json_object_get(o, "connection"));
 	/* Else it is what the process before said. */
 	bool its = p && number(o, "pid") == (uint64_t)p->pid;
@@ -190,8 +191,9 @@ static void write_processes(const struct tally *t, struct buf *out)
 	}
 }
 
-/* Whom a family is about. */
-enum whose { ALL, WITH_CURSOR, UNIX, OTHERS };
+/* Whom a family is about. What can't be read just now is left out: a zero would look like a counter
+ * that began anew. */
+enum whose { DELIVERED, WITH_STATUS, WITH_CURSOR, UNIX, OTHERS };
 
 static const struct column {
 	const char *name, *type;
@@ -199,13 +201,13 @@ static const struct column {
 	enum whose whose;
 	const char *help;
 } columns[] = {
-    {"notifyd_sink_delivered_total", "counter", offsetof(struct gauge, delivered), ALL,
+    {"notifyd_sink_delivered_total", "counter", offsetof(struct gauge, delivered), DELIVERED,
      "Events delivered: confirmed by the far side, or written to clients of a unix sink."},
-    {"notifyd_sink_resent_total", "counter", offsetof(struct gauge, resent), ALL,
+    {"notifyd_sink_resent_total", "counter", offsetof(struct gauge, resent), WITH_STATUS,
      "Events that were sent, not confirmed, and are sent again."},
-    {"notifyd_sink_failures_total", "counter", offsetof(struct gauge, failures), ALL,
+    {"notifyd_sink_failures_total", "counter", offsetof(struct gauge, failures), WITH_STATUS,
      "Failures of the far side, after each of which the sink backs off."},
-    {"notifyd_sink_dropped_total", "counter", offsetof(struct gauge, dropped), ALL,
+    {"notifyd_sink_dropped_total", "counter", offsetof(struct gauge, dropped), WITH_STATUS,
      "Events that the sink could never deliver and went on behind."},
     {"notifyd_sink_in_flight", "gauge", offsetof(struct gauge, in_flight), OTHERS,
      "Events sent and not confirmed yet."},
@@ -221,8 +223,18 @@ static const struct column {
 static bool is_about(const struct column *c, const struct gauge *g)
 {
 	bool serves = !strcmp(watch_type(g->sink), "unix");
-	return c->whose == ALL || (c->whose == WITH_CURSOR && g->has_cursor) ||
-	       (c->whose == UNIX && serves) || (c->whose == OTHERS && !serves);
+	switch (c->whose) {
+	case DELIVERED:
+		return serves ? g->has_status : g->has_cursor;
+	case WITH_STATUS:
+		return g->has_status;
+	case WITH_CURSOR:
+		return g->has_cursor;
+	case UNIX:
+		return serves;
+	default:
+		return !serves && g->has_status;
+	}
 }
 
 static void write_columns(const struct gauge *gauges, size_t n, struct buf *out)

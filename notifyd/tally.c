@@ -12,7 +12,9 @@ const double tally_bounds[TALLY_BUCKETS] = {0.0005, 0.001, 0.0025, 0.005, 0.01,
 
 struct tally *tally_map(int fd)
 {
+	/* cppcheck-suppress memleak ; it is for as long as the process lives */
 	void *page = mmap(NULL, sizeof(struct tally), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	/* cppcheck-suppress memleak */
 	return page == MAP_FAILED ? NULL : page;
 }
 

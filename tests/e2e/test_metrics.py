@@ -71,7 +71,10 @@ def until(world, what, condition, timeout=60):
         except OSError:  # it is being replaced
             return None
         last[:] = [m]
-        return m if condition(m) else None
+        try:
+            return m if condition(m) else None
+        except Failed:  # something is not there yet
+            return None
     try:
         return wait_for(what, look, timeout, every=0.1)
     except Failed as e:
