@@ -3,14 +3,17 @@
  * user, a mailbox or a subscription. */
 #include <config.h>
 
-#include "headroom.h"
+#include "keeper.h"
 #include "stamp.h"
 #include "status.h"
 #include "watch.h"
 
 #include "../lib/catalog.h"
 #include "../lib/cursor.h"
+#include "../lib/journalconf.h"
 #include "../lib/lost.h"
+#include "../lib/room.h"
+#include "../lib/segment.h"
 
 #include <inttypes.h>
 #include <jansson.h>
@@ -133,7 +136,6 @@ static void one(struct buf *out, const char *name, const char *type, const char 
 
 static void write_journal(const struct watch *w, struct buf *out)
 {
-	struct headroom room;
 	family(out, "mboxevent_events_total", "counter",
 	       "Events appended to the journal since notifyd began, each in one group.");
 	for (int i = 0; i < TALLY_GROUPS; i++)
@@ -142,14 +144,30 @@ static void write_journal(const struct watch *w, struct buf *out)
 	one(out, "mboxevent_lost_total", "counter",
 	    "Events that could not be appended since the journal was made.",
 	    lost_total(w->journalfd));
-	if (headroom_measure(&w->settings->mboxevent, w->journalfd, &room) < 0)
-		return;
-	one(out, "mboxevent_journal_bytes", "gauge", "Size of the journal's segments.", room.used);
-	one(out, "mboxevent_journal_max_bytes", "gauge", "What mboxevent_max_size comes to.",
-	    room.max);
-	one(out, "mboxevent_journal_segments", "gauge", "Segments of the journal.", room.segments);
-	one(out, "mboxevent_journal_room_bytes", "gauge",
-	    "What can still be appended before events are lost.", room.left);
+}
+
+static void write_room(const struct watch *w, struct buf *out)
+{
+	struct journal_options opt;
+	struct room room;
+	const char *limit;
+	uint64_t *bases = NULL;
+	journal_options_conf(&opt, &w->settings->mboxevent);
+	ssize_t n = segment_list(w->journalfd, &bases);
+	int r = n < 0 ? -1 : room_measure(w->journalfd, &opt, bases, n, &room);
+	int64_t left = room_left(w->journalfd, &opt, &limit);
+	free(bases);
+	if (r == 0) {
+		one(out, "mboxevent_journal_bytes", "gauge", "Size of the journal's segments.",
+		    room.used);
+		one(out, "mboxevent_journal_max_bytes", "gauge",
+		    "What mboxevent_max_size comes to.", room.max);
+		one(out, "mboxevent_journal_segments", "gauge", "Segments of the journal.",
+		    room.segments);
+	}
+	if (left >= 0)
+		one(out, "mboxevent_journal_room_bytes", "gauge",
+		    "What can still be appended before events are lost.", (uint64_t)left);
 }
 
 static void write_syncs(const struct tally *t, struct buf *out)
@@ -270,7 +288,7 @@ static void write_sinks(const struct gauge *gauges, size_t n, struct buf *out)
 	for (const struct gauge *g = gauges; g < gauges + n; g++)
 		buf_addf(out, "notifyd_sink_info{sink=\"%s\",type=\"%s\",required=\"%s\"} 1\n",
 		         g->sink->name, watch_type(g->sink),
-		         watch_required(g->sink) ? "yes" : "no");
+		         keeper_required(g->sink) ? "yes" : "no");
 	write_columns(gauges, n, out);
 	family(out, "notifyd_sink_lag_seconds", "gauge",
 	       "Age of the oldest of them; 0 when there is none.");
@@ -294,6 +312,7 @@ void watch_metrics(const struct watch *w, struct buf *out)
 	family(out, "notifyd_start_time_seconds", "gauge", "When notifyd began, since 1970 UTC.");
 	buf_addf(out, "notifyd_start_time_seconds %.3f\n", (double)w->tally->began / 1e6);
 	write_journal(w, out);
+	write_room(w, out);
 	write_syncs(w->tally, out);
 	write_processes(w->tally, out);
 	if (gauges)

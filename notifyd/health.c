@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-#include "headroom.h"
+#include "keeper.h"
 #include "watch.h"
 
+#include "../lib/journalconf.h"
+#include "../lib/room.h"
 #include "../lib/segment.h"
 
 #include <errno.h>
@@ -18,14 +20,6 @@ const char *watch_type(const struct sink *sink)
 		return sink->driver->name;
 	const char *type = conf_str(&sink->conf, "type");
 	return type ? type : "unix"; /* that of the sink that is there when none is named */
-}
-
-bool watch_required(const struct sink *sink)
-{
-	for (const struct conf_option *row = sink_options; row->name; row++)
-		if (!strcmp(row->name, "required"))
-			return conf_num(&sink->conf, "required") != 0;
-	return true;
 }
 
 static void check_directory(const struct watch *w, struct buf *out)
@@ -49,15 +43,16 @@ static void check_directory(const struct watch *w, struct buf *out)
 
 bool watch_healthy(const struct watch *w, struct buf *out)
 {
-	struct headroom room;
+	struct journal_options opt;
+	const char *limit;
 	int64_t still = tally_clock() - w->tally->ticked;
 	size_t before = out->len;
 	if (still >= STILL_MS)
 		buf_addf(out, "notifyd has not moved for %lld s\n", (long long)(still / 1000));
 	check_directory(w, out);
-	if (headroom_measure(&w->settings->mboxevent, w->journalfd, &room) == 0 && !room.left)
-		buf_addf(out, "the journal %s is full (%s): events are lost\n", w->journal,
-		         room.option);
+	journal_options_conf(&opt, &w->settings->mboxevent);
+	if (room_left(w->journalfd, &opt, &limit) == 0)
+		buf_addf(out, "the journal %s is full (%s): events are lost\n", w->journal, limit);
 	if (w->tally->sync_error)
 		buf_addf(out, "the journal %s cannot be synced to the disk: %s\n", w->journal,
 		         strerror(w->tally->sync_error));
@@ -73,7 +68,7 @@ bool watch_ready(const struct watch *w, struct buf *out)
 	for (size_t i = 0; i < w->settings->n_sinks; i++) {
 		const struct sink *sink = &w->settings->sinks[i];
 		const struct tally_process *p = tally_find(w->tally, TALLY_SINK, sink->name);
-		if (!watch_required(sink))
+		if (!keeper_required(sink))
 			continue;
 		if (p && !p->pid && p->row)
 			buf_addf(out, "sink %s: its worker died and is to be started again\n",

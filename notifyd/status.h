@@ -14,6 +14,10 @@
 
 #define STATUS_SIZE 4096
 
+/* The supervisor's own, in the place of a sink: its position is where the journal is on the disk up
+ * to. No sink can have that name. */
+#define STATUS_SYNC "-sync"
+
 struct status;
 
 /* What `state` says in a word that programs know. */

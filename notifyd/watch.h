@@ -27,7 +27,5 @@ bool watch_ready(const struct watch *w, struct buf *out);
 
 /* The name of a sink's driver. */
 const char *watch_type(const struct sink *sink);
-/* notifyd_<sink>_required. */
-bool watch_required(const struct sink *sink);
 
 #endif
