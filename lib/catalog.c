@@ -229,7 +229,11 @@ unsigned catalog_groups(struct str event)
 const char *catalog_group(struct str event)
 {
 	const struct catalog_event *e = catalog_event(event.s, event.len);
-	unsigned bit = e ? e->primary : GROUP_OTHER;
+	return catalog_group_name(e ? e->primary : GROUP_OTHER);
+}
+
+const char *catalog_group_name(unsigned bit)
+{
 	for (size_t i = 0; i < sizeof groups / sizeof *groups; i++)
 		if (groups[i].bit == bit)
 			return groups[i].name;

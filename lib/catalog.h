@@ -333,7 +333,8 @@ bool catalog_extra(const char *word, size_t len, struct catalog_params *set_r);
 
 /* The groups and the routing group of any event name, GROUP_OTHER for an unknown one. */
 unsigned catalog_groups(struct str event);
-const char *catalog_group(struct str event); /* "message", ..., "other" */
+const char *catalog_group(struct str event);  /* "message", ..., "other" */
+const char *catalog_group_name(unsigned bit); /* "other" for what is no group's */
 /* A group's bit by name; 0 when there is none of that name. */
 unsigned catalog_group_bit(const char *name, size_t len);
 

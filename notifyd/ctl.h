@@ -41,6 +41,9 @@ int ctl_doctor(struct ctl *ctl, int argc, char **argv);
  * here. */
 pid_t ctl_lock_holder(int journalfd);
 
+/* Exit code of `status` when something needs a look; others are those of sysexits.h. */
+#define CTL_ATTENTION 1
+
 /* "notifyctl: ..." on stderr; returns code. */
 int ctl_fail(int code, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 

@@ -25,9 +25,12 @@ static const struct ctl_command commands[] = {
      "  -s, --since TIME    from this time on: ISO 8601, or how long ago, such as 10m or 2h\n"
      "  -p, --pretty        indented, over several lines\n",
      ctl_tail, true},
-    {"status", "[--json]",
-     "Shows the journal, whether notifyd runs, and each sink's state and backlog.\n"
-     "  -j, --json          as one JSON object\n",
+    {"status", "[--json] [--watch]",
+     "Shows the journal, whether notifyd runs, and each sink's state and backlog. Exits 0 when "
+     "all\n"
+     "is well, 1 when something needs a look.\n"
+     "  -j, --json          as one JSON object\n"
+     "  -w, --watch         over and over, with rates; q ends it\n",
      ctl_status, true},
     {"subscriptions", "[--json] [--remove SINK@NAME]",
      "Lists the durable subscriptions of unix sinks with their backlog.\n"

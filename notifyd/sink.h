@@ -36,6 +36,7 @@ struct sink {
 	char note[128]; /* the driver's state in words while all is well or waits
 	                   ("connected to mq1:5672", "blocked by the broker: low on
 	                   memory"), for status; "" when it has none */
+	bool blocked;   /* the driver's: connected, but the far side takes nothing for now */
 	char why[256];  /* set before SINK_RETRY or SINK_DROP: one line, no secret, says
 	                   what and what to do */
 };

@@ -356,8 +356,11 @@ static int flush(struct worker *w, int wait_ms)
 		recovered(w);
 	if ((r == SINK_OK || confirmed) && advance(w, confirmed) < 0)
 		return SINK_RETRY;
-	if (r == SINK_OK)
+	if (r == SINK_OK) {
+		status_link(w->status, w->sink->blocked ? STATUS_BLOCKED : STATUS_CONNECTED);
 		status_state(w->status, "%s", w->sink->note[0] ? w->sink->note : "connected");
+		status_inflight(w->status, w->inflight);
+	}
 	return r;
 }
 
@@ -515,6 +518,8 @@ static void back_off(struct worker *w)
 	if (!told(w, sink->why, now))
 		log_incident(LOG_LEVEL_WARNING, sink->name, cursor_get(w->cursor)->pos, "%s",
 		             sink->why);
+	status_link(w->status, STATUS_RETRYING);
+	status_inflight(w->status, 0);
 	status_error(w->status, sink->why);
 	int most = sink->slow ? SLOW_MAX_MS : BACKOFF_MAX_MS;
 	w->backoff = w->backoff * 2 < most ? w->backoff * 2 : most;
@@ -614,6 +619,7 @@ static void serve(struct worker *w)
 		}
 		status_state(w->status, *sink->next ? "connecting to %s" : "connecting",
 		             sink->next);
+		status_link(w->status, STATUS_CONNECTING);
 		int r = sink->driver->open(sink);
 		worker_ready(w);
 		if (r == SINK_OK) {
@@ -626,6 +632,7 @@ static void serve(struct worker *w)
 		w->behind = 0;
 		/* What was not confirmed goes out again, from the lowest on. */
 		w->sent -= w->inflight;
+		status_resent(w->status, w->inflight);
 		w->inflight = 0;
 		w->pending = false;
 		reader_seek(w->reader, cursor_get(w->cursor)->pos);
@@ -634,6 +641,8 @@ static void serve(struct worker *w)
 		if (r < 0)
 			back_off(w);
 	}
+	status_link(w->status, STATUS_STOPPED);
+	status_inflight(w->status, 0);
 	status_state(w->status, "stopped");
 }
 
@@ -705,6 +714,7 @@ static int run(struct worker *w, int journalfd)
 		log_incident(LOG_LEVEL_ERROR, sink->name, LOG_NOPOS, "cannot read dead letters: %s",
 		             strerror(errno));
 	w->status = status_open(sink->journal, sink->name);
+	status_base(w->status, w->base);
 	serve(w);
 	status_close(&w->status);
 	dead_close(&w->dead);

@@ -224,6 +224,7 @@ static void tell_status(struct unix_sink *u)
 {
 	struct server *s = &u->server;
 
+	status_link(u->status, STATUS_CONNECTED);
 	if (s->changed)
 		status_state(u->status, "listening on %s, %zu clients, %zu subscriptions",
 		             u->listener.path, s->nclients, subscription_count(s));
@@ -422,12 +423,14 @@ static int unix_run(struct sink *sink)
 	uv_walk(&s->loop, close_handle, NULL);
 	uv_run(&s->loop, UV_RUN_DEFAULT);
 	uv_loop_close(&s->loop);
+	status_link(u->status, STATUS_STOPPED);
 	status_state(u->status, "stopped");
 	rc = EX_OK;
 	goto done;
 
 failed:
 	log_incident(LOG_LEVEL_ERROR, sink->name, LOG_NOPOS, "%s", sink->why);
+	status_link(u->status, STATUS_RETRYING);
 	status_error(u->status, sink->why);
 	status_state(u->status, "not listening: %s", sink->why);
 done:
