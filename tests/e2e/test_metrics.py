@@ -346,7 +346,8 @@ def dropped(world):
     world.cyrus.configure({"notifyd_broken_mode": "drop"})
     os.kill(world.notifyd.process.pid, signal.SIGHUP)
     until(world, "the sink", lambda m: m.sink("lag_events", "broken") == 0)
-    before = world.http.metrics().sink("dropped_total", "broken")
+    before = until(world, "the sink", lambda m: m.sink("dropped_total", "broken") is not None).sink(
+        "dropped_total", "broken")
     world.send([event(n) for n in range(7)])
     until(world, "dropped", lambda m: m.sink("dropped_total", "broken") == before + 7)
     until(world, "dead letters", lambda m: m.sink("dead_letters", "broken") == 7)
