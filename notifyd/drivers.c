@@ -3,28 +3,20 @@
 
 #include "sink.h"
 
+#include <dlfcn.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 extern const struct sink_driver sink_fail, sink_log, sink_null, sink_unix;
-#ifdef HAVE_AMQP
-extern const struct sink_driver sink_amqp;
-#endif
 
-const struct sink_driver *const sink_drivers[] = {
-#ifdef HAVE_AMQP
-    &sink_amqp,
-#endif
-    &sink_fail, &sink_log, &sink_null, &sink_unix, NULL,
-};
+static const struct sink_driver *const built_in[] = {&sink_fail, &sink_log, &sink_null, &sink_unix};
 
-const char *const sink_drivers_off[] = {
-#ifndef HAVE_AMQP
-    "amqp",
-#endif
-    NULL,
-};
+#define BUILT_IN (sizeof(built_in) / sizeof(*built_in))
+
+const char *const sink_types[] = {"amqp", "fail", "log", "null", "unix", NULL};
 
 #ifdef HAVE_SQLITE
 extern const struct sink_driver sink_reset;
@@ -59,12 +51,57 @@ const struct conf_option sink_options[] = {
     {NULL, CONF_STRING, NULL, 0, 0, NULL, NULL, NULL},
 };
 
-const struct sink_driver *sink_driver(const char *name)
+/* dlopen() counts what is opened twice. */
+static const struct sink_driver *load(const char *type, char **why_r)
 {
-	for (const struct sink_driver *const *d = sink_drivers; *d; d++)
-		if (!strcmp((*d)->name, name))
-			return *d;
+	const struct sink_module *module;
+	struct buf path = BUF_INIT, why = BUF_INIT;
+	Dl_info self;
+	const char *slash = NULL;
+	void *so;
+
+	if (dladdr(built_in, &self) && self.dli_fname)
+		slash = strrchr(self.dli_fname, '/');
+	if (slash)
+		buf_add(&path, self.dli_fname, (size_t)(slash - self.dli_fname + 1));
+	buf_addf(&path, "sink_%s.so", type);
+	so = dlopen(buf_cstr(&path), RTLD_NOW | RTLD_LOCAL);
+	module = so ? dlsym(so, "sink_module") : NULL;
+	if (module && !strcmp(module->version, PACKAGE_VERSION)) {
+		buf_free(&path);
+		return module->driver;
+	}
+	if (module)
+		buf_addf(&why, "%s is of version %.40s, this is %s: install the same of both",
+		         buf_cstr(&path), module->version, PACKAGE_VERSION);
+	else if (access(buf_cstr(&path), F_OK))
+		buf_addf(&why, "this driver is not installed (%s)", buf_cstr(&path));
+	else
+		buf_addf(&why, "%s", dlerror());
+	if (so)
+		dlclose(so);
+	*why_r = strdup(buf_cstr(&why));
+	buf_free(&why);
+	buf_free(&path);
 	return NULL;
+}
+
+const struct sink_driver *sink_driver(const char *type, char **why_r)
+{
+	const struct sink_driver *driver = NULL;
+	char *why = NULL;
+
+	for (size_t i = 0; i < BUILT_IN; i++)
+		if (!strcmp(built_in[i]->name, type))
+			driver = built_in[i];
+	for (size_t i = 0; !driver && sink_types[i]; i++)
+		if (!strcmp(sink_types[i], type))
+			driver = load(type, &why);
+	if (why_r)
+		*why_r = why;
+	else
+		free(why);
+	return driver;
 }
 
 int sink_why(struct sink *sink, int code, const char *fmt, ...)

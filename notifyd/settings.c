@@ -247,10 +247,10 @@ static void check_strays(struct loading *l)
 	}
 }
 
-static void list_drivers(struct buf *out)
+static void list_types(struct buf *out)
 {
-	for (const struct sink_driver *const *d = sink_drivers; *d; d++)
-		buf_addf(out, "%s%s", d == sink_drivers ? "" : d[1] ? ", " : " or ", (*d)->name);
+	for (const char *const *t = sink_types; *t; t++)
+		buf_addf(out, "%s%s", t == sink_types ? "" : t[1] ? ", " : " or ", *t);
 }
 
 static void check_type(struct loading *l, struct sink *sink)
@@ -260,33 +260,28 @@ static void check_type(struct loading *l, struct sink *sink)
 	struct buf known = BUF_INIT;
 	char key[sizeof(FAMILY) + SINK_NAME_MAX + sizeof("_type")];
 	struct nearest near;
+	char *why = NULL;
 
 	if (!type && only)
 		type = "unix";
-	sink->driver = type ? sink_driver(type) : NULL;
+	sink->driver = type ? sink_driver(type, &why) : NULL;
 	if (sink->driver)
 		return;
 	snprintf(key, sizeof(key), FAMILY "%s_type", sink->name);
-	list_drivers(&known);
+	list_types(&known);
 	if (!type) {
 		fail(l, FAMILY "sinks", "sink '%s' has no %s: must be %s", sink->name, key,
 		     buf_cstr(&known));
-		buf_free(&known);
-		return;
+	} else if (why) {
+		fail(l, key, "'%s': %s", type, why);
+	} else {
+		nearest_start(&near, type, strlen(type));
+		for (const char *const *t = sink_types; *t; t++)
+			nearest_offer(&near, *t);
+		fail(l, key, "'%.60s': must be %s%s%s", type, buf_cstr(&known),
+		     near.best ? "; nearest is " : "", near.best ? near.best : "");
 	}
-	nearest_start(&near, type, strlen(type));
-	for (const char *const *off = sink_drivers_off; *off; off++) {
-		nearest_offer(&near, *off);
-		if (strcmp(*off, type))
-			continue;
-		fail(l, key, "'%s': this notifyd was built without %s", type, type);
-		buf_free(&known);
-		return;
-	}
-	for (const struct sink_driver *const *d = sink_drivers; *d; d++)
-		nearest_offer(&near, (*d)->name);
-	fail(l, key, "'%.60s': must be %s%s%s", type, buf_cstr(&known),
-	     near.best ? "; nearest is " : "", near.best ? near.best : "");
+	free(why);
 	buf_free(&known);
 }
 
@@ -363,7 +358,9 @@ static void check_timeout(struct loading *l, const struct sink *sink)
 static void check_sink(struct loading *l, struct sink *sink, struct settings_place *place)
 {
 	int errors = l->errors;
-	char key[sizeof(FAMILY) + SINK_NAME_MAX + sizeof("_type")];
+	char key[sizeof(FAMILY) + SINK_NAME_MAX + 32];
+	const char *why;
+	size_t len;
 
 	check_type(l, sink);
 	if (!sink->driver)
@@ -379,8 +376,17 @@ static void check_sink(struct loading *l, struct sink *sink, struct settings_pla
 		check_timeout(l, sink);
 	if (errors != l->errors || !sink->driver->check || !sink->driver->check(sink))
 		return;
-	snprintf(key, sizeof(key), FAMILY "%s_type", sink->name);
-	fail(l, key, "%s", *sink->why ? sink->why : "refused");
+	why = strstr(sink->why, ": ");
+	len = why && !strncmp(sink->why, place->prefix, strlen(place->prefix))
+	          ? (size_t)(why - sink->why)
+	          : 0;
+	if (len && len < sizeof(key)) {
+		snprintf(key, sizeof(key), "%.*s", (int)len, sink->why);
+		fail(l, key, "%s", why + 2);
+	} else {
+		snprintf(key, sizeof(key), FAMILY "%s_type", sink->name);
+		fail(l, key, "%s", *sink->why ? sink->why : "refused");
+	}
 }
 
 /* What datagrams the stock notifyd would get back from us, for ever. */
@@ -479,6 +485,8 @@ void settings_free(struct settings **sp)
 	if (!s)
 		return;
 	conf_free(&s->conf);
+	for (size_t i = 0; i < s->n_sinks; i++)
+		free(s->sinks[i].kept);
 	free(s->sinks);
 	free(s->places);
 	free(s);
@@ -491,7 +499,10 @@ static bool same_text(const char *a, const char *b)
 
 bool settings_same_sink(const struct sink *a, const struct sink *b)
 {
-	if (strcmp(a->name, b->name) || a->driver != b->driver || strcmp(a->journal, b->journal))
+	static const char server[] = "servername"; /* of the server's own, but drivers use it */
+
+	if (strcmp(a->name, b->name) || a->driver != b->driver || strcmp(a->journal, b->journal) ||
+	    !same_text(conf_get(a->conf.conf, NULL, server), conf_get(b->conf.conf, NULL, server)))
 		return false;
 	for (const struct conf_option *const *t = a->conf.tables; *t; t++)
 		for (const struct conf_option *row = *t; row->name; row++)

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* The driver contract. A sink is one process: a driver, its options and a
- * durable cursor. A driver is a directory below sinks/. Adding one: that directory, one line
- * in notifyd/drivers.c's table, its sources in Makefile.am, a switch in configure.ac when it
- * needs a library. */
+ * durable cursor. A driver is a directory below sinks/. Adding one that needs a library: that
+ * directory with its sink.am, a line in Makefile.am that includes it, its name in
+ * notifyd/drivers.c, a switch in configure.ac. */
 #ifndef NOTIFYD_SINK_H
 #define NOTIFYD_SINK_H
 
@@ -15,7 +15,7 @@ enum {
 	SINK_OK = 0,
 	SINK_FULL = 1,   /* send: not taken, enough is in flight; flush first */
 	SINK_RETRY = -1, /* the far side is down; nothing is lost: close, back off, open, resend */
-	SINK_DROP = -2,  /* the lowest unconfirmed record can never be delivered: dead letter */
+	SINK_DROP = -2,  /* a record can never be delivered: dead letter */
 };
 
 struct sink {
@@ -27,11 +27,17 @@ struct sink {
 	struct worker *worker;  /* for drivers with run() */
 	void *state;            /* the driver's; NULL while closed */
 	unsigned turn;          /* the driver's own count, kept over close(): whose turn it is */
-	char note[128];         /* the driver's state in words while all is well or waits
-	                           ("connected to mq1:5672", "blocked by the broker: low on
-	                           memory"), for status; "" when it has none */
-	char why[256];          /* set before SINK_RETRY or SINK_DROP: one line, no secret, says
-	                           what and what to do */
+	void *kept;     /* the driver's: one malloc'd block that outlives close(); freed with
+	                   the sink */
+	char next[80];  /* where the next open() goes ("mq2:5672"), for status; "" when there
+	                   is nothing to tell */
+	bool slow;      /* with SINK_RETRY: an admin must mend it, so that it is tried more
+	                   and more slowly, up to once a minute, and at once after SIGHUP */
+	char note[128]; /* the driver's state in words while all is well or waits
+	                   ("connected to mq1:5672", "blocked by the broker: low on
+	                   memory"), for status; "" when it has none */
+	char why[256];  /* set before SINK_RETRY or SINK_DROP: one line, no secret, says
+	                   what and what to do */
 };
 
 /* Every driver has all of check, open, send, flush, close, or else run (and maybe check).
@@ -42,7 +48,8 @@ struct sink_driver {
 	const struct conf_option *options; /* ended by a row with name NULL */
 
 	/* Beyond the rows: combinations, files that must be readable. Connects nowhere.
-	 * 0, or -1 with sink->why. May be NULL. */
+	 * 0, or -1 with sink->why: "notifyd_<sink>_<option>: what is wrong" is told with the file
+	 * and line of that option. May be NULL. */
 	int (*check)(struct sink *sink);
 
 	/* Makes state, connects. SINK_OK or SINK_RETRY. */
@@ -56,7 +63,9 @@ struct sink_driver {
 	 * all). *confirmed_r: the `next` of the highest record such that it and all sent before it
 	 * are confirmed, untouched when there is none new. *inflight_r: records sent and not
 	 * confirmed. Called at least once a second also when idle (heartbeats). SINK_OK,
-	 * SINK_RETRY, SINK_DROP. */
+	 * SINK_RETRY, or SINK_DROP: all before the lowest record that is not confirmed was told,
+	 * that one, at position *confirmed_r, can never be delivered and no longer counts; the
+	 * worker goes on with this state. */
 	int (*flush)(struct sink *sink, int wait_ms, uint64_t *confirmed_r, size_t *inflight_r);
 
 	/* Frees state; never blocks on the far side. Safe when state is NULL. */
@@ -73,10 +82,25 @@ struct sink_driver {
 int sink_why(struct sink *sink, int code, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
 
-/* notifyd/drivers.c: NULL when there is none of that name. */
-const struct sink_driver *sink_driver(const char *name);
-extern const struct sink_driver *const sink_drivers[]; /* NULL ends */
-extern const char *const sink_drivers_off[]; /* known, but left out of this build; NULL ends */
+/* --- notifyd/drivers.c --- */
+
+/* Every notifyd_<sink>_type that this version knows; NULL ends. */
+extern const char *const sink_types[];
+
+/* The driver of a type. One that is no part of libnotifyd is loaded from sink_<type>.so beside it,
+ * and stays. NULL when there is no such type, or it can't be loaded; *why_r (NULL allowed) is then
+ * NULL or malloc'd: what is missing and what to do. */
+const struct sink_driver *sink_driver(const char *type, char **why_r);
+
+/* In a driver's own module, once: what sink_driver() looks for. */
+struct sink_module {
+	const char *version; /* of the sources it was built from: must be notifyd's */
+	const struct sink_driver *driver;
+};
+#define SINK_MODULE(name)                                                                          \
+	extern const struct sink_module sink_module;                                               \
+	const struct sink_module sink_module = {PACKAGE_VERSION, &(name)}
+
 /* notifyd's own, for notifyd_mailbox_reset; NULL: left out of this build. */
 extern const struct sink_driver *const sink_driver_reset;
 

@@ -35,6 +35,8 @@ enum {
 	DRAIN_MS = 5000,    /* for confirmations, after LINK_STOP */
 	BACKOFF_MIN_MS = 100,
 	BACKOFF_MAX_MS = 30000,
+	SLOW_MIN_MS = 1000, /* where only an admin can mend it */
+	SLOW_MAX_MS = 60000,
 	REMIND_MS = 600000, /* an incident that lasts is told again */
 	BURIED_MS = 60000,  /* at most one line on dead letters */
 	REASONS = 8,        /* of one incident: several hosts are down, each in its way */
@@ -209,6 +211,50 @@ static void recovered(struct worker *w)
 	memset(w->reasons, 0, sizeof w->reasons);
 }
 
+/* SINK_OK or SINK_RETRY. */
+static int letter(struct worker *w, const struct record *rec)
+{
+	if (dead_letter(w->sink, rec) < 0)
+		return sink_why(w->sink, SINK_RETRY, "cannot write dead letters: %s",
+		                strerror(errno));
+	w->dropped++;
+	/* Thousands may fail, each with a size of its own in the reason. */
+	int64_t since = now_ms() - w->buried_told;
+	if (!w->buried[0] ||
+	    since > (strcmp(w->buried, w->sink->why) != 0 ? BURIED_MS : REMIND_MS)) {
+		log_incident(LOG_LEVEL_ERROR, w->sink->name, rec->pos,
+		             "dead letter (%llu since it was started): %s",
+		             (unsigned long long)w->dropped, w->sink->why);
+		snprintf(w->buried, sizeof w->buried, "%s", w->sink->why);
+		w->buried_told = now_ms();
+	}
+	return SINK_OK;
+}
+
+/* The record at pos was in flight, and is a dead letter now. SINK_OK or SINK_RETRY. */
+static int bury_sent(struct worker *w, uint64_t pos)
+{
+	char *why = NULL;
+	struct record rec;
+	struct reader *r = reader_open(w->sink->journal, pos, &why);
+	int found = r ? reader_next(r, &rec) : -1;
+
+	/* What is damaged now was whole when it was sent. */
+	int result = found == 1 && rec.pos == pos ? letter(w, &rec)
+	                                          : sink_why(w->sink, SINK_RETRY,
+	                                                     "cannot read the journal for a "
+	                                                     "dead letter: %s",
+	                                                     why ? why : "it is not there");
+	if (result == SINK_OK) {
+		w->sent--;
+		advance(w, rec.next);
+	}
+	free(why);
+	reader_close(&r);
+	return result;
+}
+
+/* SINK_OK or SINK_RETRY. */
 static int flush(struct worker *w, int wait_ms)
 {
 	uint64_t confirmed = 0;
@@ -216,6 +262,8 @@ static int flush(struct worker *w, int wait_ms)
 	int r = w->sink->driver->flush(w->sink, wait_ms, &confirmed, &w->inflight);
 	if (confirmed || (before && !w->inflight))
 		recovered(w);
+	if (r == SINK_DROP)
+		return bury_sent(w, confirmed);
 	if (r == SINK_OK || confirmed)
 		advance(w, confirmed);
 	if (r == SINK_OK)
@@ -226,20 +274,8 @@ static int flush(struct worker *w, int wait_ms)
 /* Puts w->rec into dead letters and goes on behind it. SINK_OK or SINK_RETRY. */
 static int bury(struct worker *w)
 {
-	if (dead_letter(w->sink, &w->rec) < 0)
-		return sink_why(w->sink, SINK_RETRY, "cannot write dead letters: %s",
-		                strerror(errno));
-	w->dropped++;
-	/* Thousands may fail, each with a size of its own in the reason. */
-	int64_t since = now_ms() - w->buried_told;
-	if (!w->buried[0] ||
-	    since > (strcmp(w->buried, w->sink->why) != 0 ? BURIED_MS : REMIND_MS)) {
-		log_incident(LOG_LEVEL_ERROR, w->sink->name, w->rec.pos,
-		             "dead letter (%llu since it was started): %s",
-		             (unsigned long long)w->dropped, w->sink->why);
-		snprintf(w->buried, sizeof w->buried, "%s", w->sink->why);
-		w->buried_told = now_ms();
-	}
+	if (letter(w, &w->rec) < 0)
+		return SINK_RETRY;
 	w->pending = false;
 	/* Else the next failure would come back to it. */
 	if (!w->inflight)
@@ -247,7 +283,7 @@ static int bury(struct worker *w)
 	return SINK_OK;
 }
 
-/* Hands records to the driver. How many, or SINK_RETRY or SINK_DROP; *full_r: it takes no more;
+/* Hands records to the driver. How many, or SINK_RETRY; *full_r: it takes no more;
  * *more_r: there may be more in the journal. */
 static int feed(struct worker *w, bool *full_r, bool *more_r)
 {
@@ -268,12 +304,15 @@ static int feed(struct worker *w, bool *full_r, bool *more_r)
 		if (r == SINK_DROP) {
 			/* Those before it are confirmed first, so that order and the cursor hold.
 			 * Where that fails the driver will refuse it again. */
+			char why[sizeof w->sink->why];
+			memcpy(why, w->sink->why, sizeof why);
 			while (w->inflight && !w->stopping && !w->move) {
 				wait_link(w, 0);
 				int f = flush(w, IDLE_MS);
 				if (f < 0)
 					return f;
 			}
+			memcpy(w->sink->why, why, sizeof why);
 			return w->inflight ? n : bury(w) < 0 ? SINK_RETRY : n + 1;
 		}
 		if (r < 0)
@@ -286,7 +325,7 @@ static int feed(struct worker *w, bool *full_r, bool *more_r)
 	return n;
 }
 
-/* From open to the first failure: SINK_RETRY, SINK_DROP; SINK_OK when stopping, or to move. */
+/* From open to the first failure: SINK_RETRY; SINK_OK when stopping, or to move. */
 static int deliver(struct worker *w)
 {
 	int64_t last = now_ms();
@@ -353,6 +392,20 @@ static bool told(struct worker *w, const char *why, int64_t now)
 	return false;
 }
 
+/* "retrying mq2:5672 in 8 s: connection refused". Who is meant stands in front of a reason too. */
+static void tell_retry(struct worker *w, int ms)
+{
+	const char *next = w->sink->next, *why = w->sink->why;
+	char when[24] = "";
+	size_t len = strlen(next);
+
+	if (len && !strncmp(why, next, len) && !strncmp(why + len, ": ", 2))
+		why += len + 2;
+	if (ms >= 1000)
+		snprintf(when, sizeof when, " in %d s", ms / 1000);
+	status_state(w->status, "retrying%s%s%s: %.80s", *next ? " " : "", next, when, why);
+}
+
 static void back_off(struct worker *w)
 {
 	struct sink *sink = w->sink;
@@ -363,14 +416,20 @@ static void back_off(struct worker *w)
 		log_incident(LOG_LEVEL_WARNING, sink->name, cursor_get(w->cursor)->pos, "%s",
 		             sink->why);
 	status_error(w->status, sink->why);
-	w->backoff = !w->backoff                       ? BACKOFF_MIN_MS
-	             : w->backoff * 2 < BACKOFF_MAX_MS ? w->backoff * 2
-	                                               : BACKOFF_MAX_MS;
+	int most = sink->slow ? SLOW_MAX_MS : BACKOFF_MAX_MS;
+	w->backoff = w->backoff * 2 < most ? w->backoff * 2 : most;
+	if (w->backoff < BACKOFF_MIN_MS)
+		w->backoff = BACKOFF_MIN_MS;
+	if (sink->slow && w->backoff < SLOW_MIN_MS)
+		w->backoff = SLOW_MIN_MS;
+	sink->slow = false;
 	/* Jitter, so that a broker that comes back is not hit by all at one instant. */
 	int ms = w->backoff / 2 + (int)(random() % (w->backoff / 2 + 1));
-	status_state(w->status, ms < 1000 ? "retrying" : "retrying in %d s", ms / 1000);
-	for (int64_t end = now + ms, left; !w->stopping && !w->move && (left = end - now_ms()) > 0;)
+	tell_retry(w, ms);
+	for (int64_t end = now + ms, left;
+	     !w->stopping && !w->move && !w->hup && (left = end - now_ms()) > 0;)
 		wait_link(w, left < IDLE_MS ? (int)left : IDLE_MS);
+	worker_hup(w);
 }
 
 /* notifyctl replay or skip. Nothing is in flight, so all there is to change is where to go on. */
@@ -399,7 +458,8 @@ static void serve(struct worker *w)
 	while (!w->stopping) {
 		if (w->move)
 			move(w);
-		status_state(w->status, "connecting");
+		status_state(w->status, *sink->next ? "connecting to %s" : "connecting",
+		             sink->next);
 		int r = sink->driver->open(sink);
 		if (r == SINK_OK) {
 			r = deliver(w);
@@ -412,15 +472,6 @@ static void serve(struct worker *w)
 		reader_seek(w->reader, cursor_get(w->cursor)->pos);
 		if (w->move)
 			continue;
-		if (r == SINK_DROP) {
-			int share = SHARE;
-			while ((r = next(w, &share)) == 0 && share == 0 && !w->stopping) {
-				share = SHARE;
-				wait_link(w, 0);
-			}
-			if (r == 1)
-				r = bury(w);
-		}
 		if (r < 0)
 			back_off(w);
 	}

@@ -22,7 +22,7 @@ import cyrus
 import namespaces
 import tap
 from harness import World
-from notifyd import hook, program
+from notifyd import hook, place
 from processes import Box, Failed
 from stage import SETTLE, Result, Stage
 
@@ -73,7 +73,7 @@ def filtered(world, stage):
 
 def validated(box, stage):
     """All lines through `notifyctl validate`."""
-    ctl = program(tap.top("TOP_BUILDDIR"), "notifyd", "notifyctl")
+    ctl = place(box, tap.top("TOP_BUILDDIR"), "notifyctl")
     lines = "".join(r.line + "\n" for r in stage.records)
     r = box.run([ctl, "-C", stage.cyrus.imapd_conf, "validate", "-"], input=lines, check=False)
     return Result(VALID, [], [] if lines and r.returncode == 0 else

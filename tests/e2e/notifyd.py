@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """A private notifyd, and notifyctl beside it."""
 
+import glob
 import os
+import shlex
 import shutil
 import signal
 import socket
@@ -16,6 +18,22 @@ def program(build, *names):
     if not os.path.exists(path):
         raise Failed("%s is not built: run make" % path)
     return path
+
+
+def place(box, build, name):
+    """A program for the mail user, who may not be let into the build folder: it and what it loads
+    copied to the box, behind a script that says where. The script's path."""
+    lib = box.folder("lib")
+    for path in [program(build, "notifyd", name)] + glob.glob(
+            os.path.join(glob.escape(build), ".libs", "libnotifyd.so")) + glob.glob(
+            os.path.join(glob.escape(build), ".libs", "sink_*.so")):
+        if not os.path.exists(os.path.join(lib, os.path.basename(path))):  # it may run
+            shutil.copy(path, lib)
+    with open(box.at(name), "w", encoding="utf-8") as f:
+        f.write("#!/bin/sh\nLD_LIBRARY_PATH=%s exec %s \"$@\"\n"
+                % (shlex.quote(lib), shlex.quote(os.path.join(lib, name))))
+    os.chmod(box.at(name), 0o755)
+    return box.at(name)
 
 
 def hook(build):
@@ -35,10 +53,7 @@ class Notifyd:
         self.conf = conf
         self.process = None
         self.starts = 0
-        # The build folder may be closed to the mail user.
-        self.notifyd, self.notifyctl = (
-            shutil.copy(program(build, "notifyd", name), box.at(name))
-            for name in ("notifyd", "notifyctl"))
+        self.notifyd, self.notifyctl = (place(box, build, name) for name in ("notifyd", "notifyctl"))
 
     def sockets(self):
         """Where its unix sinks listen."""

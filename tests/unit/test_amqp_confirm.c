@@ -142,6 +142,25 @@ static void returned(void **state)
 	assert_false(confirm_return(&c, 10)); /* settled before */
 }
 
+static void skipped(void **state)
+{
+	(void)state;
+	publish(4);
+	confirm_return(&c, 10);
+	confirm_ack(&c, 2, false);
+	assert_int_equal(settled(), 0);
+	confirm_skip(&c);
+	assert_int_equal(confirm_count(&c), 3);
+	assert_int_equal(c.bytes, 21);
+	assert_int_equal(confirm_ack(&c, 1, false), 0); /* comes behind the basic.return */
+	assert_int_equal(settled(), 30);
+	assert_int_equal(confirm_lowest(&c)->pos, 30);
+	confirm_skip(&c);
+	confirm_skip(&c);
+	assert_null(confirm_lowest(&c));
+	assert_int_equal(c.bytes, 0);
+}
+
 /* Far round the ring, never empty, answers at a distance. */
 static void wrap(void **state)
 {
@@ -208,6 +227,7 @@ int main(void)
 	    cmocka_unit_test_setup(nack, fresh),
 	    cmocka_unit_test_setup(nack_multiple, fresh),
 	    cmocka_unit_test_setup(returned, fresh),
+	    cmocka_unit_test_setup(skipped, fresh),
 	    cmocka_unit_test_setup(wrap, fresh),
 	    cmocka_unit_test_setup(shuffled, fresh),
 	};

@@ -48,6 +48,8 @@ static void set(const char *event, const char *user, const char *owner, const ch
 	    .owner = str(owner),
 	    .mailbox = str(mailbox),
 	};
+	m.template = "%g.%e";
+	m.server = "imap.example.org";
 	assert_int_equal(message_set(&m, uuid, &rec), 0);
 }
 

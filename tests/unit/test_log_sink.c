@@ -36,7 +36,7 @@ static void configure(const char *path, const char *more)
 	conf_free(&conf);
 	conf = conf_read(conf_path, &why);
 	assert_non_null(conf);
-	sink = (struct sink){.driver = sink_driver("log"), .name = "audit"};
+	sink = (struct sink){.driver = sink_driver("log", NULL), .name = "audit"};
 	assert_non_null(sink.driver);
 	tables[0] = sink.driver->options;
 	sink.conf = (struct conf_scope){conf, NULL, "notifyd_audit_", tables};

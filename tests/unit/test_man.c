@@ -82,7 +82,7 @@ static void add_rows(struct buf *out, const char *prefix, const struct conf_opti
 /* What belongs behind ".\" BEGIN <table>". False for a table that this build has not. */
 static bool make_section(const char *table, struct buf *out)
 {
-	const struct sink_driver *d = sink_driver(table);
+	const struct sink_driver *d = sink_driver(table, NULL);
 
 	if (!strcmp(table, "mboxevent"))
 		add_rows(out, "", mboxevent_options);
@@ -115,12 +115,12 @@ static void all_have_sections(void **state)
 	for (size_t i = 0; i < sizeof(tables) / sizeof(*tables); i++)
 		if (!kept_has(buf_cstr(&page), tables[i]))
 			fail_msg("%s has no section for %s", path, tables[i]);
-	for (const struct sink_driver *const *d = sink_drivers; *d; d++)
-		if ((*d)->options->name && !kept_has(buf_cstr(&page), (*d)->name))
-			fail_msg("%s has no section for the driver %s", path, (*d)->name);
-	for (const char *const *off = sink_drivers_off; *off; off++)
-		if (!kept_has(buf_cstr(&page), *off))
-			fail_msg("%s has no section for the driver %s", path, *off);
+	for (const char *const *type = sink_types; *type; type++) {
+		const struct sink_driver *d = sink_driver(*type, NULL);
+
+		if ((!d || d->options->name) && !kept_has(buf_cstr(&page), *type))
+			fail_msg("%s has no section for the driver %s", path, *type);
+	}
 	buf_free(&page);
 }
 

@@ -684,7 +684,7 @@ static void test_settings(void **state)
 	snprintf(path, sizeof path, "%s/imapd.conf", fixture_dir);
 	assert_int_equal(settings_load(&s, path, no_error, NULL), 0);
 	assert_null(settings_sink(s, "reset"));
-	assert_null(sink_driver("reset"));
+	assert_null(sink_driver("reset", NULL));
 	settings_free(&s);
 	conf_free(&conf);
 	write_conf("notifyd_mailbox_reset: yes\n");

@@ -1,24 +1,24 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* The amqp sink: every record a message on an exchange, published with confirms.
  *
- *   amqp.c        the driver: options, window, what to do with an answer
- *   topology.c    exchange, queue, binding
+ *   amqp.c        the driver: window, what to do with an answer
+ *   target.c      the options, read and checked
  *   address.c     the URL: hosts, user, vhost
  *   tls.c         certificates and keys, checked before they are used
+ *   dial.c        from a host's name to a connection, in bounded time
  *   connection.c  librabbitmq's connection, used without waiting; blocked and closed
+ *   topology.c    exchange, queue, bindings; arguments.c their arguments
  *   confirm.c     which delivery-tag is which record, and what is confirmed so far
- *   message.c     routing key, properties and headers of a record
+ *   message.c     properties and headers of a record; key.c its routing key
  */
-#include "address.h"
+#include <config.h>
+
 #include "confirm.h"
 #include "connection.h"
 #include "message.h"
-#include "tls.h"
-#include "topology.h"
+#include "target.h"
 
 #include "../../../lib/identity.h"
-#include "../../secret.h"
-#include "../../sink.h"
 
 #include <inttypes.h>
 #include <signal.h>
@@ -37,151 +37,46 @@
 #define WINDOW_BYTES (8u << 20)
 #define STALL        6 /* time-outs without a confirm, from a broker that is alive */
 
-static const char exchange_types[] = "topic|fanout|direct|headers";
-static const char queue_types[] = "classic|quorum|stream";
-enum { EXCHANGE_DIRECT = 2 };
-enum { UNROUTABLE_RETRY, UNROUTABLE_DROP };
-
-static const struct conf_option options[] = {
-    {"url", CONF_STRING, "amqp://guest@localhost/", 0, 0, NULL, NULL,
-     "Brokers, tried in turn: amqp[s]://user@host1[:port],host2/vhost, %-encoded."},
-    {"password_file", CONF_PATH, NULL, 0, 0, NULL, NULL,
-     "File with the user's password; others must not be able to read it."},
-    {"exchange", CONF_STRING, "mail.events", 0, 0, NULL, NULL,
-     "Exchange that events are published to; declared durable."},
-    {"exchange_type", CONF_ENUM, "topic", 0, 0, exchange_types, NULL,
-     "Type of the exchange; the routing key is group.event."},
-    {"queue", CONF_STRING, NULL, 0, 0, NULL, NULL,
-     "Queue to declare, durable and bound to every event; none: consumers bring their own."},
-    {"queue_type", CONF_ENUM, "quorum", 0, 0, queue_types, NULL,
-     "Type of that queue; quorum alone is on disk before it confirms on every node."},
-    {"unroutable", CONF_ENUM, "retry", 0, 0, "retry|drop", NULL,
-     "An event that no queue is bound for is tried again until one is, or dropped."},
-    {"timeout", CONF_DURATION, "10s", 1000, 600000, NULL, "s",
-     "Time for connecting, login and declaring, and the silence borne while confirms are due."},
-    {"heartbeat", CONF_DURATION, "10s", 1000, 600000, NULL, "s",
-     "Interval of AMQP heartbeats; a connection silent for two is given up."},
-    {"cafile", CONF_PATH, NULL, 0, 0, NULL, NULL,
-     "Certificates to trust for amqps, PEM; the system's when not set."},
-    {"certificate", CONF_PATH, NULL, 0, 0, NULL, NULL,
-     "Our certificate for amqps, PEM, with its chain."},
-    {"key", CONF_PATH, NULL, 0, 0, NULL, NULL,
-     "Its key, PEM without pass phrase; others must not be able to read it."},
-    {NULL, CONF_STRING, NULL, 0, 0, NULL, NULL, NULL},
+/* What is remembered over a broken connection. */
+struct memory {
+	size_t limit; /* the longest body that the broker takes, by its last words; 0: not known */
+	unsigned alone; /* it refused one of so many without saying which: they go one by one */
 };
 
 struct amqp {
-	struct address *address;
+	struct target *target;
 	struct connection *connection;
 	struct message message;
 	struct confirm confirm;
-	const char *exchange;
+	struct memory *memory;
 	char peer[80];
+	size_t limit; /* of this connection */
 	size_t window;
-	int64_t timeout;
 	int64_t progress;  /* when something was confirmed, or the first one sent after a pause */
 	bool header_due;   /* a basic.return came: its header and body follow */
 	uint64_t body_due; /* bytes */
 	bool refused;      /* a nack or a return came: what is before it settles, no more is sent */
 	uint64_t dropped;  /* unroutable, by the admin's choice */
 	int code;          /* SINK_RETRY or SINK_DROP once all that was confirmed is told */
+	bool slow;         /* see struct sink */
 	char why[256];
 };
 
-/* --- configuration --- */
-
-/* The idx'th word of a|b|c into to. */
-static const char *word(char *to, size_t size, const char *words, int64_t idx)
-{
-	while (idx-- > 0)
-		words += strcspn(words, "|") + 1;
-	snprintf(to, size, "%.*s", (int)strcspn(words, "|"), words);
-	return to;
-}
-
-/* Takes over why. */
-static int why_option(struct sink *sink, int code, const char *option, char *why)
-{
-	sink_why(sink, code, "notifyd_%s_%s: %s", sink->name, option, why ? why : "out of memory");
-	free(why);
-	return code;
-}
-
-/* 0, or code with sink->why. The password goes to secret. */
-static int credentials(struct sink *sink, int code, struct address **a_r, struct buf *secret)
-{
-	const char *file = conf_str(&sink->conf, "password_file");
-	char *why = NULL;
-
-	if (address_parse(a_r, conf_str(&sink->conf, "url"), &why))
-		return why_option(sink, code, "url", why);
-	if (file && (*a_r)->password)
-		return sink_why(sink, code,
-		                "notifyd_%s_password_file: the URL has a password too; "
-		                "take it out there",
-		                sink->name);
-	if (file) {
-		if (secret_read(file, secret, &why))
-			return why_option(sink, code, "password_file", why);
-	} else if ((*a_r)->password) {
-		buf_adds(secret, (*a_r)->password);
-	} else if (!strcmp((*a_r)->user, "guest")) {
-		buf_adds(secret, "guest"); /* RabbitMQ's factory account, local only */
-	} else {
-		return sink_why(sink, code,
-		                "notifyd_%s_url: user %.64s needs a password: set "
-		                "notifyd_%s_password_file",
-		                sink->name, (*a_r)->user, sink->name);
-	}
-	if (secret->failed)
-		return sink_why(sink, code, "out of memory");
-	return 0;
-}
-
-/* Before the library touches the files: it would abort over some of them. */
-static int tls(struct sink *sink, int code, const struct address *a)
-{
-	const struct conf_scope *conf = &sink->conf;
-	const char *cafile = conf_str(conf, "cafile"), *key = conf_str(conf, "key");
-	const char *certificate = conf_str(conf, "certificate");
-	char *why = NULL;
-
-	if (!a->tls && (cafile || certificate || key))
-		return sink_why(sink, code, "notifyd_%s_%s is for amqps:// and the URL is amqp://",
-		                sink->name,
-		                cafile        ? "cafile"
-		                : certificate ? "certificate"
-		                              : "key");
-	if (!a->tls || !tls_check(cafile, certificate, key, &why))
-		return 0;
-	sink_why(sink, code, "notifyd_%s: %s", sink->name, why ? why : "out of memory");
-	free(why);
-	return code;
-}
-
 static int amqp_check(struct sink *sink)
 {
-	const char *exchange = conf_str(&sink->conf, "exchange");
-	const char *queue = conf_str(&sink->conf, "queue");
-	struct buf secret = BUF_INIT;
-	struct address *address = NULL;
+	struct target *target;
+	int result = target_read(&target, sink, -1);
+	target_free(&target);
+	return result;
+}
 
-	int result = credentials(sink, -1, &address, &secret);
-	if (!result)
-		result = tls(sink, -1, address);
-	address_free(&address);
-	secret_forget(&secret);
-	if (result)
-		return -1;
-	if (strlen(exchange) > 255 || (queue && strlen(queue) > 255))
-		return sink_why(sink, -1, "notifyd_%s_%s: a name has at most 255 bytes", sink->name,
-		                strlen(exchange) > 255 ? "exchange" : "queue");
-	if (queue && conf_num(&sink->conf, "exchange_type") == EXCHANGE_DIRECT)
-		return sink_why(sink, -1,
-		                "notifyd_%s_queue: a direct exchange has no binding for "
-		                "every event; leave the queue to its consumer, or use topic",
-		                sink->name);
-	return 0;
+/* Where the next open() goes. */
+static const struct address_host *turn(struct sink *sink, const struct target *t)
+{
+	const struct address_host *host = &t->address->hosts[sink->turn % t->address->nhosts];
+	snprintf(sink->next, sizeof sink->next, strchr(host->name, ':') ? "[%.64s]:%u" : "%.64s:%u",
+	         host->name, host->port);
+	return host;
 }
 
 /* --- failures --- */
@@ -199,45 +94,73 @@ __attribute__((format(printf, 3, 4))) static void fail(struct amqp *a, int code,
 	va_end(ap);
 }
 
-/* What an admin can do about the broker's code. */
-static const char *advice(int code, bool logged_in)
+/* What an admin can do about the broker's code; NULL where nothing but time helps. */
+static const char *advice(const struct amqp *a, int code, bool logged_in)
 {
 	switch (code) {
-	case 403:
-		return logged_in ? "; give the user the permission (rabbitmqctl set_permissions)"
-		                 : "; check the user and the password";
-	case 404:
+	case CONNECTION_DISTRUST:
+		return "";
+	case AMQP_ACCESS_REFUSED:
+		if (logged_in)
+			return "; give the user the permission (rabbitmqctl set_permissions)";
+		return a->target->external
+		           ? "; SASL EXTERNAL takes a plugin of the broker's "
+		             "(rabbitmq_auth_mechanism_ssl) and a user of the certificate's name"
+		           : "; check the user and the password";
+	case AMQP_NOT_FOUND:
 		return "; make it, or let notifyd declare it anew";
-	case 406:
+	case AMQP_RESOURCE_LOCKED:
+		return "; another connection has it for itself: choose another name";
+	case AMQP_PRECONDITION_FAILED:
 		return "; it exists otherwise: change the option, or delete it on the broker";
-	case 530:
+	case AMQP_COMMAND_INVALID:
+	case AMQP_NOT_IMPLEMENTED:
+		return "; change the option, or enable the plugin it takes";
+	case AMQP_INVALID_PATH:
+	case AMQP_NOT_ALLOWED:
 		return "; make the vhost, or let the user in (rabbitmqctl set_permissions -p)";
 	default:
-		return "";
+		return NULL;
 	}
 }
 
-static uint64_t size_limit(const char *text)
+static size_t size_limit(const char *text)
 {
 	static const char words[] = "max size ";
 	const char *s = strstr(text, words);
-	return s ? strtoull(s + sizeof words - 1, NULL, 10) : 0;
+	return s ? strtoul(s + sizeof words - 1, NULL, 10) : 0;
+}
+
+/* One of those in flight is too large, or wrong otherwise, for the broker. Sent again, it is found
+ * by its size, or else by going alone. */
+static void poisoned(struct amqp *a, const char *why)
+{
+	size_t n = confirm_count(&a->confirm);
+	size_t limit = size_limit(why);
+
+	if (!limit && n == 1) {
+		fail(a, SINK_DROP, "%s: %.200s", a->peer, why);
+		return;
+	}
+	a->memory->limit = limit;
+	a->memory->alone = limit ? 0 : (unsigned)n;
+	fail(a, SINK_RETRY, "%s: %.200s", a->peer, why);
 }
 
 static void lost(struct amqp *a)
 {
 	int code = connection_code(a->connection);
 	const char *why = connection_why(a->connection);
-	const struct confirm_entry *lowest = confirm_lowest(&a->confirm);
-	uint64_t limit = code == 406 ? size_limit(why) : 0;
 
-	/* Any of those in flight may be the large one. Told when it is the lowest, which it is
-	 * after at most as many tries as there are events before it; each try confirms one. */
-	if (limit && lowest && lowest->bytes > limit)
-		fail(a, SINK_DROP, "%s: the event has %zu bytes and the broker takes %" PRIu64,
-		     a->peer, lowest->bytes, limit);
-	else
-		fail(a, SINK_RETRY, "%s: %.140s%s", a->peer, why, limit ? "" : advice(code, true));
+	if ((code == AMQP_PRECONDITION_FAILED || code == AMQP_CONTENT_TOO_LARGE) &&
+	    confirm_count(&a->confirm)) {
+		poisoned(a, why);
+		return;
+	}
+	const char *what = advice(a, code, true);
+	/* An exchange that was deleted is declared anew. */
+	a->slow = what && !(code == AMQP_NOT_FOUND && a->target->topology.declare);
+	fail(a, SINK_RETRY, "%s: %.140s%s", a->peer, why, what ? what : "");
 }
 
 static int report(struct sink *sink, struct amqp *a)
@@ -245,6 +168,7 @@ static int report(struct sink *sink, struct amqp *a)
 	int code = a->code;
 	/* A dead letter is written once; the connection is gone all the same. */
 	a->code = SINK_RETRY;
+	sink->slow = a->slow;
 	return sink_why(sink, code, "%s", a->why);
 }
 
@@ -258,81 +182,79 @@ static void amqp_close(struct sink *sink)
 	if (!a)
 		return;
 	connection_close(&a->connection, !a->code && !confirm_count(&a->confirm));
-	address_free(&a->address);
+	target_free(&a->target);
 	message_free(&a->message);
 	free(a);
 }
 
-static int connect_to(struct sink *sink, struct amqp *a, const struct address_host *host,
-                      const char *password)
+static int connect_to(struct sink *sink, struct amqp *a, const struct address_host *host)
 {
-	char name[160], why[224], exchange_type[16], queue_type[16], machine[65] = "";
-	int64_t deadline = connection_now() + a->timeout;
+	struct target *t = a->target;
+	char name[160], why[224], machine[65] = "";
+	int64_t deadline = connection_now() + t->timeout;
 	struct connection_options opt = {
 	    .host = host->name,
 	    .port = host->port,
-	    .vhost = a->address->vhost,
-	    .user = a->address->user,
-	    .password = password,
+	    .vhost = t->address->vhost,
+	    .user = t->address->user,
+	    .password = t->external ? NULL : buf_cstr(&t->password),
 	    .name = name,
-	    .tls = a->address->tls,
-	    .cafile = conf_str(&sink->conf, "cafile"),
-	    .certificate = conf_str(&sink->conf, "certificate"),
-	    .key = conf_str(&sink->conf, "key"),
-	    .heartbeat = (int)(conf_num(&sink->conf, "heartbeat") / 1000),
-	    .timeout = a->timeout,
-	};
-	struct topology topology = {
-	    .exchange = a->exchange,
-	    .exchange_type = word(exchange_type, sizeof exchange_type, exchange_types,
-	                          conf_num(&sink->conf, "exchange_type")),
-	    .queue = conf_str(&sink->conf, "queue"),
-	    .queue_type = word(queue_type, sizeof queue_type, queue_types,
-	                       conf_num(&sink->conf, "queue_type")),
+	    .tls = t->address->tls,
+	    .cafile = t->cafile,
+	    .certificate = t->certificate,
+	    .key = t->key,
+	    .heartbeat = t->heartbeat,
+	    .timeout = t->timeout,
 	};
 	int code = 0;
+	bool logged_in;
 
 	gethostname(machine, sizeof machine - 1);
 	snprintf(name, sizeof name, "notifyd %.64s on %s", sink->name, machine);
-	if (connection_open(&a->connection, &opt, deadline, &code, why, sizeof why))
-		return sink_why(sink, SINK_RETRY, "%s: %.140s%s", a->peer, why,
-		                advice(code, false));
-	if (topology_declare(&topology, a->connection, deadline))
-		return sink_why(sink, SINK_RETRY, "%s: %.140s%s", a->peer,
-		                connection_why(a->connection),
-		                advice(connection_code(a->connection), true));
-	return SINK_OK;
+	logged_in = !connection_open(&a->connection, &opt, deadline, &code, why, sizeof why);
+	if (logged_in && !topology_declare(&t->topology, a->connection, deadline))
+		return SINK_OK;
+	if (logged_in) {
+		code = connection_code(a->connection);
+		snprintf(why, sizeof why, "%s", connection_why(a->connection));
+	}
+	const char *what = advice(a, code, logged_in);
+	sink->slow = what;
+	return sink_why(sink, SINK_RETRY, "%s: %.140s%s", a->peer, why, what ? what : "");
 }
 
 static int amqp_open(struct sink *sink)
 {
 	struct amqp *a = sink->state = calloc(1, sizeof *a);
-	struct buf secret = BUF_INIT;
 
-	if (!a)
+	if (!sink->kept)
+		sink->kept = calloc(1, sizeof(struct memory));
+	if (!a || !sink->kept)
 		return sink_why(sink, SINK_RETRY, "out of memory");
 	/* OpenSSL writes without MSG_NOSIGNAL. */
 	signal(SIGPIPE, SIG_IGN);
 	confirm_init(&a->confirm);
 	a->window = WINDOW_FIRST;
-	a->exchange = conf_str(&sink->conf, "exchange");
-	a->timeout = conf_num(&sink->conf, "timeout");
-	int result = credentials(sink, SINK_RETRY, &a->address, &secret);
-	if (!result)
-		result = tls(sink, SINK_RETRY, a->address);
+	a->memory = sink->kept;
+	int result = target_read(&a->target, sink, SINK_RETRY);
+	sink->slow = result;
 	if (!result) {
+		a->message.template = a->target->routing_key;
+		a->message.server = a->target->server;
 		/* The next host each time: this one may have failed or closed the last. */
-		const struct address_host *host =
-		    &a->address->hosts[sink->turn++ % a->address->nhosts];
-		snprintf(a->peer, sizeof a->peer,
-		         strchr(host->name, ':') ? "[%.64s]:%u" : "%.64s:%u", host->name,
-		         host->port);
-		result = connect_to(sink, a, host, buf_cstr(&secret));
+		const struct address_host *host = turn(sink, a->target);
+		snprintf(a->peer, sizeof a->peer, "%s", sink->next);
+		sink->turn++;
+		result = connect_to(sink, a, host);
+		turn(sink, a->target);
 	}
-	secret_forget(&secret);
-	if (result)
+	if (result) {
 		amqp_close(sink);
-	return result;
+		return result;
+	}
+	a->limit = a->memory->limit;
+	a->memory->limit = 0; /* the broker's may be raised until the next time */
+	return SINK_OK;
 }
 
 /* --- answers --- */
@@ -359,14 +281,15 @@ static void returned(struct sink *sink, struct amqp *a, const amqp_frame_t *f)
 	a->body_due = f->payload.properties.body_size;
 	if (properties->_flags & AMQP_BASIC_MESSAGE_ID_FLAG)
 		id = properties->message_id;
-	if (conf_num(&sink->conf, "unroutable") == UNROUTABLE_DROP) {
+	if (a->target->unroutable == UNROUTABLE_DROP) {
 		a->dropped++; /* the ack that follows settles it */
 		return;
 	}
 	if (!id.len || !journal_id_parse(id.bytes, id.len, uuid, &pos) ||
 	    memcmp(uuid, sink->uuid, sizeof uuid) || !confirm_return(&a->confirm, pos))
 		fail(a, SINK_RETRY, "%s: the broker returned an event that was not sent", a->peer);
-	a->refused = true;
+	if (a->target->unroutable == UNROUTABLE_RETRY)
+		a->refused = true;
 }
 
 static void answer(struct sink *sink, struct amqp *a, const amqp_frame_t *f)
@@ -427,6 +350,10 @@ static int amqp_send(struct sink *sink, const struct record *rec)
 		return SINK_FULL; /* flush() tells what is confirmed before it tells the failure */
 	if (full(a, rec->json.len))
 		return SINK_FULL;
+	if (a->limit && rec->json.len > a->limit)
+		return sink_why(sink, SINK_DROP,
+		                "%s: the event has %zu bytes and the broker takes %zu", a->peer,
+		                rec->json.len, a->limit);
 	if (message_set(&a->message, sink->uuid, rec))
 		return sink_why(sink, SINK_RETRY, "out of memory");
 	if (message_properties_max(&a->message) + 20 > connection_frame_max(a->connection))
@@ -434,13 +361,26 @@ static int amqp_send(struct sink *sink, const struct record *rec)
 		                "its user, owner and mailbox names are too long for "
 		                "the headers of an AMQP message");
 	amqp_bytes_t body = {rec->json.len, (void *)(uintptr_t)rec->json.s};
-	if (connection_publish(a->connection, a->exchange, a->message.key, &a->message.properties,
-	                       body))
+	if (connection_publish(a->connection, a->target->topology.exchange, a->message.key,
+	                       &a->message.properties, body))
 		return SINK_FULL;
 	if (!confirm_count(&a->confirm))
 		a->progress = connection_now();
 	confirm_add(&a->confirm, rec->pos, rec->next, rec->json.len);
 	return SINK_OK;
+}
+
+static void grow(struct amqp *a, size_t settled)
+{
+	a->progress = connection_now();
+	a->memory->alone -= settled < a->memory->alone ? (unsigned)settled : a->memory->alone;
+	if (a->memory->alone)
+		return;
+	a->window += settled;
+	if (a->window < WINDOW_MIN)
+		a->window = WINDOW_MIN;
+	if (a->window > WINDOW_MAX)
+		a->window = WINDOW_MAX;
 }
 
 /* True when the lowest were confirmed. */
@@ -449,13 +389,25 @@ static bool settle(struct amqp *a, uint64_t *confirmed_r)
 	size_t before = confirm_count(&a->confirm);
 	if (!confirm_settle(&a->confirm, confirmed_r))
 		return false;
-	a->window += before - confirm_count(&a->confirm);
-	if (a->window < WINDOW_MIN)
-		a->window = WINDOW_MIN;
-	if (a->window > WINDOW_MAX)
-		a->window = WINDOW_MAX;
-	a->progress = connection_now();
+	grow(a, before - confirm_count(&a->confirm));
 	return true;
+}
+
+/* The lowest one can't be delivered: to the worker, and no longer this connection's. */
+static int drop(struct amqp *a, uint64_t *confirmed_r)
+{
+	*confirmed_r = confirm_lowest(&a->confirm)->pos;
+	confirm_skip(&a->confirm);
+	grow(a, 1);
+	return SINK_DROP;
+}
+
+/* It came back, and is not to be tried again. */
+static bool homeless(const struct amqp *a)
+{
+	const struct confirm_entry *lowest = confirm_lowest(&a->confirm);
+	return lowest && lowest->state == CONFIRM_RETURNED &&
+	       a->target->unroutable == UNROUTABLE_DEAD_LETTER;
 }
 
 /* What the broker refused, once all before it is settled; and confirms that never come. */
@@ -463,7 +415,7 @@ static void judge(struct sink *sink, struct amqp *a)
 {
 	const struct confirm_entry *lowest = confirm_lowest(&a->confirm);
 
-	if (!lowest)
+	if (!lowest || homeless(a))
 		return;
 	if (lowest->state == CONFIRM_NACKED)
 		fail(a, SINK_RETRY,
@@ -473,13 +425,13 @@ static void judge(struct sink *sink, struct amqp *a)
 	else if (lowest->state == CONFIRM_RETURNED)
 		fail(a, SINK_RETRY,
 		     "%s: no queue takes the event: bind one to exchange %.64s, or set "
-		     "notifyd_%s_unroutable: drop",
-		     a->peer, a->exchange, sink->name);
-	else if (connection_now() - a->progress > STALL * a->timeout)
+		     "notifyd_%s_unroutable",
+		     a->peer, a->target->topology.exchange, sink->name);
+	else if (connection_now() - a->progress > STALL * a->target->timeout)
 		fail(a, SINK_RETRY,
 		     "%s: the broker is alive but confirmed nothing for %" PRId64
 		     " s: does a queue lack a majority of its nodes?",
-		     a->peer, STALL * a->timeout / 1000);
+		     a->peer, STALL * a->target->timeout / 1000);
 }
 
 static void note(struct sink *sink, const struct amqp *a)
@@ -487,8 +439,8 @@ static void note(struct sink *sink, const struct amqp *a)
 	const char *blocked = connection_blocked(a->connection);
 	int n;
 	if (blocked)
-		n = snprintf(sink->note, sizeof sink->note, "blocked by %.64s: %.50s", a->peer,
-		             blocked);
+		n = snprintf(sink->note, sizeof sink->note,
+		             "connected to %.40s, blocked by the broker: %.40s", a->peer, blocked);
 	else
 		n = snprintf(sink->note, sizeof sink->note, "connected to %.64s", a->peer);
 	if (a->dropped && n > 0 && (size_t)n < sizeof sink->note)
@@ -508,22 +460,36 @@ static int amqp_flush(struct sink *sink, int wait_ms, uint64_t *confirmed_r, siz
 		progress = settle(a, confirmed_r);
 		judge(sink, a);
 		int64_t left = deadline ? deadline - connection_now() : 0;
-		if (progress || a->code || left <= 0 || (was_full && !full(a, 0)))
+		if (progress || a->code || homeless(a) || left <= 0 || (was_full && !full(a, 0)))
 			break;
 		connection_wait(a->connection, left);
 	}
+	int result = SINK_OK;
+	if (!progress && homeless(a)) {
+		result = drop(a, confirmed_r);
+		sink_why(sink, result, "%s: no queue is bound for it at exchange %.64s", a->peer,
+		         a->target->topology.exchange);
+	} else if (!progress && a->code) {
+		if (a->code == SINK_DROP && confirm_lowest(&a->confirm))
+			drop(a, confirmed_r);
+		else
+			a->code = SINK_RETRY;
+		result = report(sink, a);
+	}
 	*inflight_r = confirm_count(&a->confirm);
 	note(sink, a);
-	return a->code && !progress ? report(sink, a) : SINK_OK;
+	return result;
 }
 
 const struct sink_driver sink_amqp = {
     .name = "amqp",
     .help = "publishes events with confirms to an AMQP 0-9-1 exchange (RabbitMQ)",
-    .options = options,
+    .options = target_options,
     .check = amqp_check,
     .open = amqp_open,
     .send = amqp_send,
     .flush = amqp_flush,
     .close = amqp_close,
 };
+
+SINK_MODULE(sink_amqp);

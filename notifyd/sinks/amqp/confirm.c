@@ -83,6 +83,11 @@ const struct confirm_entry *confirm_lowest(const struct confirm *c)
 	return c->low < c->end ? &c->entries[c->low % CONFIRM_MAX] : NULL;
 }
 
+void confirm_skip(struct confirm *c)
+{
+	c->bytes -= at(c, c->low++)->bytes;
+}
+
 size_t confirm_count(const struct confirm *c)
 {
 	return (size_t)(c->end - c->low);

@@ -52,6 +52,9 @@ bool confirm_settle(struct confirm *c, uint64_t *next_r);
  * nacked or returned. */
 const struct confirm_entry *confirm_lowest(const struct confirm *c);
 
+/* The lowest is settled otherwise, whatever the broker says of it yet. There must be one. */
+void confirm_skip(struct confirm *c);
+
 /* How many are awaited. */
 size_t confirm_count(const struct confirm *c);
 

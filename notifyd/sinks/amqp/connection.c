@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "connection.h"
+#include "dial.h"
 #include "tls.h"
 
 #include <config.h>
@@ -17,6 +18,7 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <time.h>
+#include <unistd.h>
 
 #define FRAME_MAX 131072
 #define TICK_MS   1000 /* the library sends its heartbeats when it is asked for frames */
@@ -76,23 +78,25 @@ static int failed(struct connection *c, int status)
 	case AMQP_STATUS_CONNECTION_CLOSED:
 	case AMQP_STATUS_SOCKET_CLOSED:
 		return fail(c, "the broker closed the connection");
-	case AMQP_STATUS_HOSTNAME_RESOLUTION_FAILED:
-		return fail(c, "the host's name can't be looked up");
 	case AMQP_STATUS_BAD_AMQP_DATA:
 	case AMQP_STATUS_WRONG_METHOD:
 	case AMQP_STATUS_INCOMPATIBLE_AMQP_VERSION:
 		return fail(c, "what answers does not speak AMQP 0-9-1 as a broker does (%s)",
 		            amqp_error_string2(status));
 	case AMQP_STATUS_SOCKET_ERROR:
-		/* The library connects without waiting and tells no reason it learns later. */
-		if (!error || error == EINPROGRESS)
-			return fail(c, "connection refused, or no way to the host");
+		if (!error)
+			return fail(c, "the connection broke");
 		snprintf(words, sizeof words, "%s", strerror(error));
 		words[0] = (char)tolower((unsigned char)words[0]);
 		return fail(c, "%s", words);
+	case AMQP_STATUS_BROKER_UNSUPPORTED_SASL_METHOD:
+		c->code = AMQP_ACCESS_REFUSED;
+		return fail(c, "the broker does not offer this way to log in");
 	default:
-		if (tls_why(&c->refusal, words, sizeof words))
+		if (tls_why(&c->refusal, words, sizeof words)) {
+			c->code = c->refusal.error ? CONNECTION_DISTRUST : 0;
 			return fail(c, "%s", words);
+		}
 		return fail(c, "%s", amqp_error_string2(status));
 	}
 }
@@ -179,30 +183,81 @@ int connection_answer(struct connection *c)
 	return c->broken ? -1 : replied(c, amqp_get_rpc_reply(c->amqp));
 }
 
-static int connect_socket(struct connection *c, const struct connection_options *opt,
-                          int64_t deadline)
+static amqp_socket_t *new_socket(struct connection *c, const struct connection_options *opt)
 {
 	char *why;
 	amqp_socket_t *s = opt->tls ? amqp_ssl_socket_new(c->amqp) : amqp_tcp_socket_new(c->amqp);
-	if (!s)
-		return fail(c, "out of memory");
-	if (opt->tls) {
-		SSL_CTX *ctx = amqp_ssl_socket_get_context(s);
-		if (tls_setup(ctx, opt->cafile, opt->certificate, opt->key, &why)) {
-			fail(c, "%s", why ? why : "out of memory");
-			free(why);
-			return -1;
-		}
-		if (tls_expect(ctx, opt->host, &c->refusal))
-			return fail(c, "out of memory");
-		/* OpenSSL compares the name in the handshake, and addresses too, which the
-		 * library's own comparison does not. */
-		amqp_ssl_socket_set_verify_hostname(s, 0);
+	if (!s) {
+		fail(c, "out of memory");
+		return NULL;
 	}
+	if (!opt->tls)
+		return s;
+	SSL_CTX *ctx = amqp_ssl_socket_get_context(s);
+	if (tls_setup(ctx, opt->cafile, opt->certificate, opt->key, &why)) {
+		c->code = CONNECTION_DISTRUST;
+		fail(c, "%s", why ? why : "out of memory");
+		free(why);
+		return NULL;
+	}
+	if (tls_expect(ctx, opt->host, &c->refusal)) {
+		fail(c, "out of memory");
+		return NULL;
+	}
+	/* OpenSSL compares the name in the handshake, and addresses too, which the library's own
+	 * comparison does not. */
+	amqp_ssl_socket_set_verify_hostname(s, 0);
+	return s;
+}
+
+/* Connects to one address. The library would do that for TCP too, but tells no reason. */
+static int reach(struct connection *c, amqp_socket_t *s, bool tls, const struct addrinfo *address,
+                 uint16_t port, int64_t deadline)
+{
+	char digits[DIAL_NUMERIC];
+	c->broken = false;
+	c->code = 0;
+	if (tls && dial_numeric(address, digits))
+		return fail(c, "out of memory");
 	struct timeval left = timeval(deadline - connection_now());
 	errno = 0;
-	int status = amqp_socket_open_noblock(s, opt->host, opt->port, &left);
-	return status ? failed(c, status) : 0;
+	int status = tls ? amqp_socket_open_noblock(s, digits, port, &left) : 0;
+	if (tls && status != AMQP_STATUS_SOCKET_ERROR)
+		return status ? failed(c, status) : 0;
+	int fd = dial_connect(address, deadline);
+	if (fd < 0 && errno == ETIMEDOUT)
+		return failed(c, AMQP_STATUS_TIMEOUT);
+	if (fd < 0)
+		return failed(c, AMQP_STATUS_SOCKET_ERROR);
+	if (!tls) {
+		amqp_tcp_socket_set_sockfd(s, fd);
+		return 0;
+	}
+	close(fd); /* it was for errno */
+	return fail(c, "the connection broke as it was made");
+}
+
+static int connect_socket(struct connection *c, const struct connection_options *opt,
+                          int64_t deadline)
+{
+	struct addrinfo *list, *a;
+	amqp_socket_t *s = new_socket(c, opt);
+	int result = -1, n = 0;
+	char words[sizeof c->why];
+
+	if (!s)
+		return -1;
+	if (dial_lookup(opt->host, opt->port, deadline, &list, words, sizeof words))
+		return fail(c, "%s", words);
+	for (a = list; a; a = a->ai_next)
+		n++;
+	/* One that does not answer leaves time for the others. */
+	for (a = list; a && result; a = a->ai_next, n--) {
+		int64_t now = connection_now();
+		result = reach(c, s, opt->tls, a, opt->port, now + (deadline - now) / n);
+	}
+	freeaddrinfo(list);
+	return result;
 }
 
 #define LENGTH(array) ((int)(sizeof(array) / sizeof *(array)))
@@ -243,9 +298,13 @@ static int login(struct connection *c, const struct connection_options *opt, int
 
 	amqp_set_handshake_timeout(c->amqp, &left);
 	errno = 0;
-	if (replied(c, amqp_login_with_properties(
-			   c->amqp, opt->vhost, CONNECTION_CHANNEL, FRAME_MAX, opt->heartbeat,
-			   &table, AMQP_SASL_METHOD_PLAIN, opt->user, opt->password)))
+	if (replied(c, opt->password
+	                   ? amqp_login_with_properties(
+				 c->amqp, opt->vhost, CONNECTION_CHANNEL, FRAME_MAX, opt->heartbeat,
+				 &table, AMQP_SASL_METHOD_PLAIN, opt->user, opt->password)
+	                   : amqp_login_with_properties(c->amqp, opt->vhost, CONNECTION_CHANNEL,
+	                                                FRAME_MAX, opt->heartbeat, &table,
+	                                                AMQP_SASL_METHOD_EXTERNAL, opt->user)))
 		return -1;
 	amqp_channel_open(connection_request(c, deadline), CONNECTION_CHANNEL);
 	return connection_answer(c);

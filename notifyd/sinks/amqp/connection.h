@@ -17,8 +17,9 @@ struct connection;
 struct connection_options {
 	const char *host;
 	uint16_t port;
-	const char *vhost, *user, *password;
-	const char *name; /* what the broker's lists show */
+	const char *vhost, *user;
+	const char *password; /* NULL: SASL EXTERNAL, by the certificate */
+	const char *name;     /* what the broker's lists show */
 	bool tls;
 	const char *cafile, *certificate, *key;
 	int heartbeat;   /* seconds, asked for */
@@ -28,8 +29,9 @@ struct connection_options {
 /* Milliseconds that only go up. */
 int64_t connection_now(void);
 
-/* Connects, logs in, opens the channel. 0, or -1 with *c_r NULL, why filled, and the broker's
- * reply code in *code_r when it gave one, else 0. */
+/* Connects, logs in, opens the channel. 0, or -1 with *c_r NULL, why filled, and in *code_r the
+ * broker's reply code when it gave one, CONNECTION_DISTRUST, else 0. */
+#define CONNECTION_DISTRUST 1 /* its certificate, or ours, won't do */
 int connection_open(struct connection **c_r, const struct connection_options *opt, int64_t deadline,
                     int *code_r, char *why, size_t whysize);
 
@@ -64,7 +66,7 @@ size_t connection_frame_max(const struct connection *c);
 /* The broker's words while it takes no messages (memory or disk alarm), else NULL. */
 const char *connection_blocked(const struct connection *c);
 
-/* Why the last call failed: one line; and the AMQP reply code when the broker gave one, else 0. */
+/* Why the last call failed: one line; and the code, as above. */
 const char *connection_why(const struct connection *c);
 int connection_code(const struct connection *c);
 

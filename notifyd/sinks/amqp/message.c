@@ -1,50 +1,15 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "message.h"
+#include "key.h"
+#include "utf8.h"
 
 #include "../../../lib/catalog.h"
 
-#define XXH_INLINE_ALL
-#include <xxhash.h>
-
-#include <inttypes.h>
-#include <stdio.h>
 #include <string.h>
 
 static amqp_bytes_t bytes(const char *s, size_t len)
 {
 	return (amqp_bytes_t){.len = len, .bytes = (void *)(uintptr_t)s};
-}
-
-/* Length of the UTF-8 sequence at s (RFC 3629), 0 when it is none. */
-static size_t utf8_sequence(const unsigned char *s, size_t len)
-{
-	unsigned char low = 0x80, high = 0xbf;
-	size_t n;
-	if (*s < 0x80)
-		return 1;
-	if (*s >= 0xc2 && *s <= 0xdf) {
-		n = 2;
-	} else if (*s >= 0xe0 && *s <= 0xef) {
-		n = 3;
-		if (*s == 0xe0)
-			low = 0xa0;
-		else if (*s == 0xed)
-			high = 0x9f;
-	} else if (*s >= 0xf0 && *s <= 0xf4) {
-		n = 4;
-		if (*s == 0xf0)
-			low = 0x90;
-		else if (*s == 0xf4)
-			high = 0x8f;
-	} else {
-		return 0;
-	}
-	if (len < n || s[1] < low || s[1] > high)
-		return 0;
-	for (size_t i = 2; i < n; i++)
-		if ((s[i] & 0xc0) != 0x80)
-			return 0;
-	return n;
 }
 
 /* The fact as it is where it is UTF-8 (nearly always); else a copy in text with U+FFFD for each
@@ -82,55 +47,22 @@ static void header(struct message *m, const char *name, struct str fact)
 	e->value.value.bytes = utf8(fact, &m->text);
 }
 
-/* A word of a topic key has no dot of its own. */
-static void add_word(struct buf *key, struct str s)
-{
-	for (size_t i = 0; i < s.len; i++) {
-		if (s.s[i] == '.' || s.s[i] == '%' || (unsigned char)s.s[i] <= ' ')
-			buf_addf(key, "%%%02X", (unsigned char)s.s[i]);
-		else
-			buf_addc(key, s.s[i]);
-	}
-}
-
-static void set_key(struct message *m, const char *group, struct str event)
-{
-	static const char vendor[] = "vnd.cmu.";
-	size_t prefix = sizeof vendor - 1;
-
-	if (event.len > prefix && !memcmp(event.s, vendor, prefix)) {
-		event.s += prefix;
-		event.len -= prefix;
-	}
-	struct buf *key = &m->keybuf;
-	buf_reset(key);
-	buf_adds(key, group);
-	buf_addc(key, '.');
-	add_word(key, event);
-	if (key->len > MESSAGE_KEY_MAX) {
-		uint64_t hash = XXH3_64bits(key->s, key->len);
-		key->len = MESSAGE_KEY_MAX - 17;
-		while ((key->s[key->len] & 0xc0) == 0x80) /* not inside a character */
-			key->len--;
-		buf_addf(key, "~%016" PRIx64, hash);
-	}
-	m->key = bytes(key->s, key->len);
-}
-
-/* The domain of whose mailbox it is, else of who acted. */
-static struct str domain_of(const struct record *rec)
+/* Of whose mailbox it is, else of who acted. */
+static void split(const struct record *rec, struct str *local_r, struct str *domain_r)
 {
 	struct str who = rec->owner.len ? rec->owner : rec->user;
 	const char *at = who.len ? memrchr(who.s, '@', who.len) : NULL;
-	if (!at)
-		return (struct str){"", 0};
-	return (struct str){at + 1, (size_t)(who.s + who.len - (at + 1))};
+	size_t before = at ? (size_t)(at - who.s) : who.len;
+
+	*local_r = (struct str){who.s, before};
+	*domain_r = at ? (struct str){at + 1, who.len - before - 1} : (struct str){"", 0};
 }
 
 int message_set(struct message *m, const unsigned char uuid[16], const struct record *rec)
 {
-	struct str domain = domain_of(rec);
 	const char *group = catalog_group(rec->event);
+	struct str local, domain;
+	split(rec, &local, &domain);
 	size_t worst =
 	    3 * (rec->event.len + rec->user.len + rec->owner.len + rec->mailbox.len + domain.len);
 
@@ -142,9 +74,20 @@ int message_set(struct message *m, const unsigned char uuid[16], const struct re
 		return -1;
 	m->text.len = 0;
 
-	set_key(m, group, rec->event);
+	key_fill(&m->keybuf, m->template,
+	         &(struct key_facts){
+		     .group = {group, strlen(group)},
+		     .event = rec->event,
+		     .user = rec->user,
+		     .owner = rec->owner,
+		     .domain = domain,
+		     .local = local,
+		     .mailbox = rec->mailbox,
+		     .server = {m->server, strlen(m->server)},
+		 });
 	if (m->keybuf.failed)
 		return -1;
+	m->key = bytes(m->keybuf.s, m->keybuf.len);
 	journal_id(m->id, uuid, rec->pos);
 
 	amqp_basic_properties_t *p = &m->properties;

@@ -9,10 +9,12 @@
 #include <amqp.h>
 
 #define MESSAGE_HEADERS 6
-#define MESSAGE_KEY_MAX 255 /* a short string of AMQP */
 
-/* Scratch, used again for each record. Begins all zero. */
+/* Scratch, used again for each record. Begins all zero but for the first two. */
 struct message {
+	const char *template; /* of the routing key, checked: see key.h */
+	const char *server;   /* this one's name */
+
 	amqp_basic_properties_t properties;
 	amqp_bytes_t key;
 

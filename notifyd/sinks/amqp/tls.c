@@ -10,6 +10,7 @@
 #include <openssl/x509v3.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 /* With what OpenSSL says last, and its queue emptied. */
@@ -50,9 +51,13 @@ static int use_key(SSL_CTX *ctx, const char *key, char **why_r)
 	struct buf pem = BUF_INIT;
 	struct pass pass = {0};
 	EVP_PKEY *pkey = NULL;
+	char *why;
 
-	if (secret_read(key, &pem, why_r))
+	if (secret_read(key, &pem, &why)) {
+		wrong(why_r, "key: %s", why ? why : "out of memory");
+		free(why);
 		return -1;
+	}
 	BIO *bio = BIO_new_mem_buf(pem.s ? pem.s : "", (int)pem.len);
 	if (bio)
 		pkey = PEM_read_bio_PrivateKey(bio, NULL, no_pass, &pass);
@@ -62,28 +67,35 @@ static int use_key(SSL_CTX *ctx, const char *key, char **why_r)
 		if (pass.asked) {
 			ERR_clear_error();
 			return wrong(why_r,
-			             "key %s is protected by a pass phrase: store it "
+			             "key: %s is protected by a pass phrase: store it "
 			             "without (openssl pkey), readable by notifyd alone",
 			             key);
 		}
-		return wrong(why_r, "key %s is not a private key in PEM form", key);
+		return wrong(why_r, "key: %s is not a private key in PEM form", key);
 	}
 	int ok = SSL_CTX_use_PrivateKey(ctx, pkey) == 1 && SSL_CTX_check_private_key(ctx) == 1;
 	EVP_PKEY_free(pkey);
-	return ok ? 0 : wrong(why_r, "key %s does not belong to the certificate", key);
+	return ok ? 0 : wrong(why_r, "key: %s does not belong to the certificate", key);
 }
 
 static int use_certificate(SSL_CTX *ctx, const char *file, char **why_r)
 {
-	if (SSL_CTX_use_certificate_chain_file(ctx, file) != 1)
+	struct pass pass = {0};
+
+	SSL_CTX_set_default_passwd_cb(ctx, no_pass);
+	SSL_CTX_set_default_passwd_cb_userdata(ctx, &pass);
+	int ok = SSL_CTX_use_certificate_chain_file(ctx, file);
+	SSL_CTX_set_default_passwd_cb_userdata(ctx, NULL);
+	SSL_CTX_set_default_passwd_cb(ctx, NULL);
+	if (ok != 1)
 		return wrong(why_r,
-		             "certificate %s can't be used: it must be readable and in PEM form",
+		             "certificate: %s can't be used: it must be readable and in PEM form",
 		             file);
 	const X509 *x = SSL_CTX_get0_certificate(ctx);
 	if (X509_cmp_current_time(X509_get0_notAfter(x)) < 0)
-		return wrong(why_r, "certificate %s has expired: renew it", file);
+		return wrong(why_r, "certificate: %s has expired: renew it", file);
 	if (X509_cmp_current_time(X509_get0_notBefore(x)) > 0)
-		return wrong(why_r, "certificate %s is not valid yet: check the clock", file);
+		return wrong(why_r, "certificate: %s is not valid yet: check the clock", file);
 	return 0;
 }
 
@@ -96,13 +108,15 @@ int tls_setup(SSL_CTX *ctx, const char *cafile, const char *certificate, const c
 	SSL_CTX_set_verify(ctx, SSL_VERIFY_PEER, NULL);
 	if (cafile && SSL_CTX_load_verify_file(ctx, cafile) != 1)
 		return wrong(why_r,
-		             "cafile %s can't be used: it must be readable and hold certificates "
+		             "cafile: %s can't be used: it must be readable and hold certificates "
 		             "in PEM form",
 		             cafile);
 	if (!cafile && SSL_CTX_set_default_verify_paths(ctx) != 1)
-		return wrong(why_r, "the system's certificates can't be loaded: set cafile");
+		return wrong(
+		    why_r, "cafile: must be set, since the system's certificates can't be loaded");
 	if (!certificate != !key)
-		return wrong(why_r, "certificate and key must be set together");
+		return wrong(why_r, "%s: certificate and key must be set together",
+		             certificate ? "certificate" : "key");
 	if (certificate && (use_certificate(ctx, certificate, why_r) || use_key(ctx, key, why_r)))
 		return -1;
 	return 0;
@@ -128,18 +142,30 @@ static int verified(int ok, X509_STORE_CTX *store)
 	return ok;
 }
 
+/* The library names the address it connects to. Before the first message of the handshake, the
+ * name that was meant. */
+static void handshake(const SSL *ssl, int where, int ret)
+{
+	const struct tls_refusal *refusal = SSL_CTX_get_app_data(SSL_get_SSL_CTX(ssl));
+	(void)ret;
+	if (where & SSL_CB_HANDSHAKE_START)
+		SSL_set_tlsext_host_name((SSL *)(uintptr_t)ssl, refusal->name);
+}
+
 int tls_expect(SSL_CTX *ctx, const char *host, struct tls_refusal *refusal)
 {
 	unsigned char address[sizeof(struct in6_addr)];
 	X509_VERIFY_PARAM *param = SSL_CTX_get0_param(ctx);
+	bool numeric =
+	    inet_pton(AF_INET, host, address) == 1 || inet_pton(AF_INET6, host, address) == 1;
 
-	*refusal = (struct tls_refusal){0};
+	*refusal = (struct tls_refusal){.name = numeric ? NULL : host};
+	SSL_CTX_set_info_callback(ctx, handshake);
 	SSL_CTX_set_app_data(ctx, refusal);
 	SSL_CTX_set_verify(ctx, SSL_VERIFY_PEER, verified);
 	X509_VERIFY_PARAM_set_hostflags(param, X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS);
-	int ok = inet_pton(AF_INET, host, address) == 1 || inet_pton(AF_INET6, host, address) == 1
-	             ? X509_VERIFY_PARAM_set1_ip_asc(param, host)
-	             : X509_VERIFY_PARAM_set1_host(param, host, 0);
+	int ok = numeric ? X509_VERIFY_PARAM_set1_ip_asc(param, host)
+	                 : X509_VERIFY_PARAM_set1_host(param, host, 0);
 	return ok == 1 ? 0 : -1;
 }
 

@@ -8,20 +8,23 @@
 
 /* Sets a client's context up: TLS 1.2 or later, the peer verified against cafile (NULL: the
  * system's store), our certificate and key where they are not NULL. Never asks for a pass phrase.
- * 0, or -1 with *why_r malloc'd: which file, what is wrong with it and what to do. */
+ * 0, or -1 with *why_r malloc'd: "certificate: " (or cafile, or key), which file, what is wrong
+ * with it and what to do. */
 int tls_setup(SSL_CTX *ctx, const char *cafile, const char *certificate, const char *key,
               char **why_r);
 
 /* The same in a context that is thrown away: can these files be used? */
 int tls_check(const char *cafile, const char *certificate, const char *key, char **why_r);
 
-/* Why a peer's certificate is refused, all zero while none is. */
+/* Why a peer's certificate is refused, error is zero while none is. */
 struct tls_refusal {
 	int error; /* X509_V_ERR_... */
+	const char *name;
 };
 
-/* The handshake fails unless the certificate is for host, a name or an address. Refusals go to
- * *refusal, which the context borrows. 0, or -1: out of memory. */
+/* The handshake fails unless the certificate is for host, a name or an address; a name is sent as
+ * SNI, whatever the library was told to connect to. Refusals go to *refusal, which the context
+ * borrows as it does host. 0, or -1: out of memory. */
 int tls_expect(SSL_CTX *ctx, const char *host, struct tls_refusal *refusal);
 
 /* Why TLS failed just now, in words; takes it out of OpenSSL's queue. False when it did not. */

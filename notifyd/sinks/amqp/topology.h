@@ -3,16 +3,20 @@
 #ifndef NOTIFYD_AMQP_TOPOLOGY_H
 #define NOTIFYD_AMQP_TOPOLOGY_H
 
+#include "arguments.h"
 #include "connection.h"
 
 struct topology {
+	bool declare; /* else they must be there, and their bindings are not looked at */
 	const char *exchange, *exchange_type;
+	struct arguments exchange_arguments;
 	const char *queue; /* NULL: the consumers bring their own */
-	const char *queue_type;
+	struct arguments queue_arguments;
+	const char *bindings; /* keys with white space between; NULL: every message */
 };
 
-/* Declares them durable, with a binding for every message, and turns confirms on,
- * until deadline. 0, or -1: connection_code() and connection_why(). */
-int topology_declare(const struct topology *t, struct connection *c, int64_t deadline);
+/* Declares them durable, or looks whether they are there, and turns confirms on, until deadline.
+ * 0, or -1: connection_code() and connection_why(). */
+int topology_declare(struct topology *t, struct connection *c, int64_t deadline);
 
 #endif
