@@ -150,6 +150,21 @@ def exchange_deleted(world):
     return lambda: None
 
 
+def remake(world):
+    with_channel(world, lambda c: c.exchange_declare("mail.free", "topic", durable=True))
+    bind(world)
+
+
+@case("the exchange is deleted and made again by its admin (declare: no), %d events" % EACH, LONG)
+def exchange_missing(world):
+    world.cyrus.configure({"notifyd_free_declare": "no"})
+    world.notifyd.stop()
+    world.notifyd.start()
+    during(world, "the exchange is away", EACH,
+           lambda: with_channel(world, lambda c: c.exchange_delete("mail.free")),
+           lambda: remake(world), ("404", "mail.free"), "free", "late", FREE)
+
+
 @case("at the end both are connected")
 def connected(world):
     for sink in ("mq", "free"):

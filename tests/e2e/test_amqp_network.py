@@ -94,18 +94,17 @@ def resets(world):
     world.plain.reset_after(1 << 60)
 
 
-def holes():
-    for ways, title in (((DOWN,), "the broker's answers are swallowed"),
-                        ((UP,), "what is sent is swallowed"),
-                        ((UP, DOWN), "nothing passes either way")):
-        def hole(world, ways=ways, title=title):
-            # Large ones, more than all buffers on the way hold.
-            during(world, title, EACH, lambda: world.plain.hold(*ways), world.plain.release,
-                   ("silent for|timed out|no answer in time",), pad=6000)
-        case("a black hole: %s, %d events" % (title, EACH), LONG)(hole)
+def hole(title, ways, total, pad=0):
+    @case("a black hole: %s, %d events" % (title, total), LONG)
+    def run(world):
+        during(world, title, total, lambda: world.plain.hold(*ways), world.plain.release,
+               ("silent for|timed out|no answer in time",), pad=pad)
 
 
-holes()
+hole("the broker's answers are swallowed", (DOWN,), EACH)
+hole("nothing passes either way", (UP, DOWN), EACH)
+# Large ones, more than all buffers on the way hold.
+hole("what is sent is swallowed", (UP,), min(EACH, 20000), 6000)
 
 
 @case("connections are accepted and never answered, %d events" % EACH, LONG)
@@ -139,6 +138,20 @@ def serve_with(world, **how):
     world.authority.issue("server", **how)
     world.rabbit.eval("ssl:clear_pem_cache().")
     world.safe.reset()
+
+
+@case("EXTERNAL: logged in by certificate, %d events, the connection reset meanwhile" % EACH, LONG)
+def external(world):
+    named = {"sasl": "external", "certificate": world.client[0], "key": world.client[1]}
+    world.cyrus.configure({"notifyd_safe_" + k: v for k, v in named.items()})
+    restart(world)
+    says(world, "safe", "connected")
+    users = world.rabbit.ctl("-q", "list_connections", "user", "auth_mechanism", "ssl",
+                             "--no-table-headers").splitlines()
+    check("guest\tEXTERNAL\ttrue" in users, "connections: %s" % users)
+    during(world, "EXTERNAL", EACH, world.safe.reset, lambda: None, (), "safe", "safe", SAFE)
+    world.cyrus.configure({"notifyd_safe_" + k: None for k in named})
+    restart(world)
 
 
 def certificate(title, words, **how):
