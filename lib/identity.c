@@ -148,9 +148,9 @@ int journal_init(const char *dir, char **why_r)
 	unsigned char uuid[16], former[16] = {0};
 	bool copy = false;
 	int r = dirfd < 0 || fs ? -1 : 0;
-	if (r == 0 &&
-	    (subdir(dirfd, "cursors") < 0 || subdir(dirfd, "status") < 0 ||
-	     subdir(dirfd, "dead") < 0 || lost_init(dirfd) < 0 || segment_bounds_init(dirfd) < 0))
+	if (r == 0 && (subdir(dirfd, "cursors") < 0 || subdir(dirfd, "status") < 0 ||
+	               subdir(dirfd, "dead") < 0 || subdir(dirfd, "gone") < 0 ||
+	               lost_init(dirfd) < 0 || segment_bounds_init(dirfd) < 0))
 		r = -1;
 	if (r == 0) {
 		r = identity_read(dirfd, uuid, former, &copy);

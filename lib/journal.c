@@ -11,14 +11,13 @@
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
-#include <sys/statvfs.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "lost.h"
+#include "room.h"
 
-#define SEGMENT_MIN (64u << 10)
-#define LIMIT_MIN   4096
+#define LIMIT_MIN 4096
 /* How often a writer follows others to a newer segment before it gives an event up: only very
  * small segments on a very busy machine make it move more than once. */
 #define MOVES 1000
@@ -41,8 +40,11 @@ struct journal {
 	struct segment seg;
 	int fd; /* the segment, -1 when none is open */
 	struct mark mark;
-	pid_t pid;           /* whose fd and losses these are: a child opens its own */
-	uint64_t next_base;  /* the segment is sealed: go on there; 0 when it is not */
+	pid_t pid;          /* whose fd and losses these are: a child opens its own */
+	uint64_t next_base; /* the segment is sealed: go on there; 0 when it is not */
+	dev_t dev;          /* the directory that fd is in, */
+	ino_t ino;
+	time_t looked;       /* and when its path was last seen to lead there, monotonic seconds */
 	int64_t refused;     /* when a new segment was refused, to ask again only after a while */
 	const char *why;     /* why it was refused */
 	unsigned lost;       /* since the last append that succeeded */
@@ -107,6 +109,22 @@ static bool ours(const struct journal *j)
 	return same(j, &m) && m.links > 0;
 }
 
+/* Whether the path leads to another directory by now: what went on into the one that was moved away
+ * would be read by nobody. Asked once a second, on a clock that takes no system call. Where the
+ * path leads nowhere (not made anew yet; rights given up since) the descriptor is as good as
+ * before. */
+static bool moved(struct journal *j)
+{
+	struct timespec t;
+	struct stat st;
+	clock_gettime(CLOCK_MONOTONIC_COARSE, &t);
+	if (t.tv_sec == j->looked)
+		return false;
+	j->looked = t.tv_sec;
+	return stat(j->dir, &st) == 0 && S_ISDIR(st.st_mode) &&
+	       (st.st_dev != j->dev || st.st_ino != j->ino);
+}
+
 static void forget(struct journal *j)
 {
 	struct mark m;
@@ -147,18 +165,12 @@ static int opendir_fd(const struct journal *j)
 static uint64_t room(const struct journal *j, int dirfd, const uint64_t *bases, ssize_t n,
                      const char **why_r)
 {
-	struct statvfs fs;
-	if (fstatvfs(dirfd, &fs) < 0) {
+	struct room room;
+	if (room_measure(dirfd, &j->opt, bases, n, &room) < 0) {
 		*why_r = "cannot ask for the room of the journal's file system";
 		return 0;
 	}
-	uint64_t total = (uint64_t)fs.f_blocks * fs.f_frsize;
-	uint64_t max = j->opt.max_size;
-	if (!max)
-		max = total / 10 < UINT64_C(4) << 30 ? total / 10 : UINT64_C(4) << 30;
-	uint64_t limit = j->opt.segment_size < max / 4 ? j->opt.segment_size : max / 4;
-	if (limit < SEGMENT_MIN)
-		limit = SEGMENT_MIN;
+	uint64_t limit = room.segment;
 	/* A segment that its writers can't fill would never be sealed. */
 	struct rlimit rl;
 	if (getrlimit(RLIMIT_FSIZE, &rl) == 0 && rl.rlim_cur / 2 < limit)
@@ -167,38 +179,25 @@ static uint64_t room(const struct journal *j, int dirfd, const uint64_t *bases, 
 		*why_r = "this process's file size limit is too small for a journal";
 		return 0;
 	}
-
-	uint64_t used = 0;
-	for (ssize_t i = 0; i < n; i++) {
-		char name[SEGMENT_NAME + 1];
-		struct stat st;
-		segment_name(name, bases[i]);
-		if (fstatat(dirfd, name, &st, 0) == 0)
-			used += (uint64_t)st.st_size;
-	}
-	/* The newest is never deleted: alone, however large, it must not bar the next. */
-	if (n > 1 && used + limit > max) {
-		*why_r = "the journal is full (mboxevent_max_size): a sink is not draining; see "
-			 "notifyctl status";
-		return 0;
-	}
-	if ((double)fs.f_bavail < (double)fs.f_blocks * j->opt.min_free / 100) {
-		*why_r = "the journal's file system has less room than mboxevent_min_free";
-		return 0;
-	}
-	return limit;
+	room.segment = limit;
+	const char *refusal = room_refusal(&room);
+	if (refusal)
+		*why_r = refusal;
+	return refusal ? 0 : limit;
 }
 
-static int use(struct journal *j, int fd, const struct segment *seg, const char **why_r)
+static int use(struct journal *j, int dirfd, int fd, const struct segment *seg, const char **why_r)
 {
-	struct stat st;
-	if (mark(fd, &j->mark) < 0 || fstat(fd, &st) < 0) {
+	struct stat st, dir;
+	if (mark(fd, &j->mark) < 0 || fstat(fd, &st) < 0 || fstat(dirfd, &dir) < 0) {
 		close(fd);
 		*why_r = "cannot stat the journal's segment";
 		return -1;
 	}
 	j->fd = fd;
 	j->seg = *seg;
+	j->dev = dir.st_dev;
+	j->ino = dir.st_ino;
 	ssize_t seal = (uint64_t)st.st_size > seg->limit ? segment_seal(fd, seg, st.st_size) : 0;
 	j->next_base = seal > 0 ? seg->base + (uint64_t)seal : 0;
 	return 0;
@@ -267,7 +266,7 @@ static int attach(struct journal *j, uint64_t at_least, const char **why_r)
 				continue;
 			}
 			if (fd >= 0 && !other_boot(seg.boot, new.boot)) {
-				r = use(j, fd, &seg, why_r);
+				r = use(j, dirfd, fd, &seg, why_r);
 				break;
 			}
 			if (fd < 0 && why == ENOENT)
@@ -318,7 +317,7 @@ static int attach(struct journal *j, uint64_t at_least, const char **why_r)
 /* Makes j->fd a segment that is not known to be sealed. */
 static int ready(struct journal *j, const char **why_r)
 {
-	if (j->fd >= 0 && !ours(j))
+	if (j->fd >= 0 && (!ours(j) || moved(j)))
 		forget(j);
 	if (j->fd >= 0 && !j->next_base)
 		return 0;
@@ -528,6 +527,40 @@ uint64_t journal_end(int dirfd)
 	return end;
 }
 
+/* When a segment was begun, as its header has it; INT64_MIN when that is not known. */
+static int64_t began(int dirfd, uint64_t base)
+{
+	struct segment seg;
+	struct stat st;
+	bool damaged; /* it must not hold up for ever those before it */
+	int64_t time = INT64_MIN;
+	int fd = segment_open_records(dirfd, base, &seg, &damaged);
+	if (fd < 0)
+		return INT64_MIN;
+	if (!damaged)
+		time = seg.created;
+	else if (fstat(fd, &st) == 0) /* no earlier than its last append */
+		time = (int64_t)st.st_mtim.tv_sec * 1000000;
+	close(fd);
+	return time;
+}
+
+/* The same for bases[i], by a clock that may have been set meanwhile: a time that is still to come,
+ * or earlier than that of a segment before, was no time; that of the next one with a good one,
+ * which is later, stands for it. INT64_MAX: there is none. */
+static int64_t surely_began(const int64_t *times, ssize_t n, ssize_t i, int64_t at)
+{
+	int64_t latest = INT64_MIN;
+	for (ssize_t k = 0; k < n; k++) {
+		if (times[k] > at || times[k] < latest)
+			continue;
+		latest = times[k];
+		if (k >= i && latest != INT64_MIN)
+			return latest;
+	}
+	return INT64_MAX;
+}
+
 int journal_trim(int dirfd, uint64_t pos, int64_t keep_us)
 {
 	uint64_t *bases;
@@ -536,17 +569,12 @@ int journal_trim(int dirfd, uint64_t pos, int64_t keep_us)
 		return -1;
 	int gone = 0;
 	uint64_t floor = 0;
+	int64_t at = now(), *times = keep_us && n ? calloc((size_t)n, sizeof *times) : NULL;
+	for (ssize_t i = 0; times && i < n; i++)
+		times[i] = began(dirfd, bases[i]);
 	for (ssize_t i = 0; i + 1 < n && bases[i + 1] <= pos; i++) {
-		struct segment follower;
-		struct stat st;
-		bool damaged; /* it must not hold up for ever those before it */
-		int fd = segment_open_records(dirfd, bases[i + 1], &follower, &damaged);
-		if (fd < 0)
-			break;
-		if (damaged && fstat(fd, &st) == 0) /* no earlier than its last append */
-			follower.created = (int64_t)st.st_mtim.tv_sec * 1000000;
-		close(fd);
-		if (keep_us && now() - follower.created < keep_us)
+		int64_t follower = times ? surely_began(times, n, i + 1, at) : INT64_MAX;
+		if (keep_us && (follower == INT64_MAX || at - follower < keep_us))
 			break;
 		char name[SEGMENT_NAME + 1];
 		segment_name(name, bases[i]);
@@ -558,6 +586,7 @@ int journal_trim(int dirfd, uint64_t pos, int64_t keep_us)
 	}
 	if (gone)
 		segment_sweep(dirfd, floor);
+	free(times);
 	free(bases);
 	return gone;
 }

@@ -14,7 +14,7 @@ struct journal;
 struct journal_options {
 	uint64_t segment_size; /* bytes */
 	uint64_t max_size; /* bytes in all; 0: the smaller of 4 GB and a tenth of the file system */
-	unsigned min_free; /* per cent of the file system to leave free */
+	unsigned min_free; /* per cent of the file system to leave free; 0: may be filled up */
 	bool sync;         /* fdatasync each append */
 };
 
@@ -42,7 +42,8 @@ unsigned journal_lost_pending(const struct journal *j);
 uint64_t journal_end(int dirfd);
 
 /* Deletes superseded segments that lie wholly below pos, never the newest; those whose
- * follower began less than keep_us microseconds ago stay. The number deleted, or -1 with errno. */
+ * follower began less than keep_us microseconds ago stay, and where a clock that was set back makes
+ * that doubtful, until a later one did. The number deleted, or -1 with errno. */
 int journal_trim(int dirfd, uint64_t pos, int64_t keep_us);
 
 #endif

@@ -31,6 +31,7 @@ const struct conf_option mboxevent_options[] = {
      "Share of the file system that the journal leaves free: with less, new events are refused "
      "and counted as lost."},
     {"mboxevent_retain", CONF_DURATION, "0", 0, 365 * DAY, NULL, "s",
-     "How long events are kept for replay after every sink has delivered them."},
+     "How long events are kept for replay after every sink has delivered them, while the journal "
+     "is not short of room."},
     {NULL, CONF_STRING, NULL, 0, 0, NULL, NULL, NULL},
 };

@@ -88,21 +88,34 @@ static void leave(struct reader *r)
 	r->listed = 0;
 }
 
+/* One that was deleted takes room as long as it is open. */
+static bool deleted(const struct reader *r)
+{
+	struct stat st;
+	return fstat(r->fd, &st) == 0 && st.st_nlink == 0;
+}
+
 void reader_seek(struct reader *r, uint64_t pos)
 {
-	if (r->fd < 0 || pos < r->seg.base + SEGMENT_HEADER || pos > r->pos)
+	if (r->fd < 0 || pos < r->seg.base + SEGMENT_HEADER || pos > r->pos || deleted(r))
 		leave(r);
 	r->pos = pos;
 	r->from = 0;
 	r->searched = 0;
 }
 
-static void gap(struct reader *r, uint64_t to)
+uint64_t reader_missing(uint64_t pos, uint64_t base)
+{
+	uint64_t bytes = pos < base ? (base - pos) % SEGMENT_BOOT_GAP : 0;
+	/* A power cut shortened the segment of pos: nothing was there. */
+	return bytes < SEGMENT_BOOT_GAP - (UINT64_C(1) << 32) ? bytes : 0;
+}
+
+static void gap(struct reader *r, uint64_t len)
 {
 	r->damage.gap++;
 	r->damage.at = r->pos;
-	r->damage.len = to - r->pos;
-	r->pos = to;
+	r->damage.len = len;
 }
 
 static void torn(struct reader *r, uint64_t at, uint64_t len)
@@ -144,8 +157,9 @@ static int enter(struct reader *r, uint64_t from)
 			/* From the end of one boot's last segment to the next one is no loss, nor
 			 * is the beginning of all. */
 			uint64_t due = from ? r->due : r->pos;
-			if (due < bases[i] && r->pos != 0 && bases[i] - due < SEGMENT_BOOT_GAP)
-				gap(r, first);
+			uint64_t missing = r->pos ? reader_missing(due, bases[i]) : 0;
+			if (missing && (i == 0 || bases[i] - due < SEGMENT_BOOT_GAP))
+				gap(r, missing);
 			r->pos = first;
 			if (damaged)
 				torn(r, bases[i], SEGMENT_HEADER);
@@ -381,4 +395,11 @@ uint64_t reader_oldest(int dirfd)
 uint64_t reader_since(int dirfd, int64_t time)
 {
 	return first_where(dirfd, time);
+}
+
+uint64_t reader_beginning(int dirfd)
+{
+	struct segment_bounds bounds;
+	segment_bounds(dirfd, &bounds);
+	return bounds.floor || bounds.top || first_where(dirfd, INT64_MIN) ? 0 : SEGMENT_HEADER;
 }

@@ -29,13 +29,20 @@ struct reader_damage {
 	uint64_t torn;    /* places where bytes were skipped inside a segment */
 	uint64_t bytes;   /* bytes skipped there */
 	uint64_t gap;     /* segments that were gone before they were read: positions jumped */
-	uint64_t at, len; /* the last one */
+	uint64_t at, len; /* the last one; of a gap, boots in it are not counted */
 };
 const struct reader_damage *reader_damage(const struct reader *r);
+
+/* Bytes of segments that lay between pos and the segment at base. */
+uint64_t reader_missing(uint64_t pos, uint64_t base);
 
 /* First position of the journal still there, and the one at or before which nothing newer
  * than time (microseconds) was appended: where --since starts. 0 with none. */
 uint64_t reader_oldest(int dirfd);
 uint64_t reader_since(int dirfd, int64_t time);
+
+/* Where the first event of a journal is going to be that never had one, so that a cursor made there
+ * can lose it; 0: it had some. */
+uint64_t reader_beginning(int dirfd);
 
 #endif

@@ -5,6 +5,8 @@
 
 #include "../lib/conf.h"
 
+#include <sys/types.h>
+
 struct ctl {
 	const char *conf_path;
 	const struct ctl_command *command;
@@ -32,6 +34,11 @@ int ctl_journal(struct ctl *ctl, int argc, char **argv);
 int ctl_replay(struct ctl *ctl, int argc, char **argv);
 int ctl_skip(struct ctl *ctl, int argc, char **argv);
 int ctl_validate(struct ctl *ctl, int argc, char **argv);
+int ctl_doctor(struct ctl *ctl, int argc, char **argv);
+
+/* Who holds notifyd's lock on the journal; 0: nobody, -1: somebody whose pid can't be seen from
+ * here. */
+pid_t ctl_lock_holder(int journalfd);
 
 /* "notifyctl: ..." on stderr; returns code. */
 int ctl_fail(int code, const char *fmt, ...) __attribute__((format(printf, 2, 3)));

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* Only what is certain: each line is a mistake, or says that it is just a warning. */
 #include "ctl.h"
+#include "doctor.h"
 #include "ingest.h"
 #include "settings.h"
 
@@ -24,37 +25,31 @@
 struct check {
 	struct conf *conf;
 	struct conf_scope mboxevent, notifyd;
-	unsigned errors, warnings;
+	void (*found)(void *ctx, bool error, const char *line);
+	void *ctx;
 };
 
-static void error(void *ctx, const char *line)
-{
-	((struct check *)ctx)->errors++;
-	puts(line);
-}
-
-__attribute__((format(printf, 2, 3))) static void wrong(struct check *c, const char *fmt, ...)
+__attribute__((format(printf, 2, 3))) static void wrong(const struct check *c, const char *fmt, ...)
 {
 	char line[1024];
 	va_list ap;
 	va_start(ap, fmt);
 	vsnprintf(line, sizeof line, fmt, ap);
 	va_end(ap);
-	error(c, line);
+	c->found(c->ctx, true, line);
 }
 
-__attribute__((format(printf, 2, 3))) static void warn(struct check *c, const char *fmt, ...)
+__attribute__((format(printf, 2, 3))) static void warn(const struct check *c, const char *fmt, ...)
 {
+	char line[1024];
 	va_list ap;
-	c->warnings++;
-	fputs("warning: ", stdout);
 	va_start(ap, fmt);
-	vprintf(fmt, ap);
+	vsnprintf(line, sizeof line, fmt, ap);
 	va_end(ap);
-	putchar('\n');
+	c->found(c->ctx, false, line);
 }
 
-static void check_file_system(struct check *c, int dir, const char *journal)
+static void check_file_system(const struct check *c, int dir, const char *journal)
 {
 	struct statfs fs;
 	struct statvfs room;
@@ -69,7 +64,12 @@ static void check_file_system(struct check *c, int dir, const char *journal)
 	if (fs.f_type == TMPFS_MAGIC)
 		warn(c,
 		     "mboxevent_journal: %s is in memory (tmpfs): a reboot loses what is not "
-		     "delivered",
+		     "delivered; move it to a disk",
+		     journal);
+	if (!strncmp(journal, "/tmp/", 5) || !strncmp(journal, "/var/tmp/", 9))
+		warn(c,
+		     "mboxevent_journal: %s is where old files are cleaned away, and each service "
+		     "of systemd's may have a private one: move it, /var/spool/mboxevent is usual",
 		     journal);
 	int64_t least = conf_num(&c->mboxevent, "mboxevent_min_free");
 	double all = (double)room.f_blocks, left = (double)room.f_bavail;
@@ -81,7 +81,7 @@ static void check_file_system(struct check *c, int dir, const char *journal)
 }
 
 /* Cyrus's processes run as this user, and the hook in them appends. */
-static void check_owner(struct check *c, const struct stat *st, const char *journal)
+static void check_owner(const struct check *c, const struct stat *st, const char *journal)
 {
 	const char *user = conf_get(c->conf, NULL, "cyrus_user");
 	struct passwd *pw = getpwnam(user && *user ? user : "cyrus");
@@ -93,7 +93,7 @@ static void check_owner(struct check *c, const struct stat *st, const char *jour
 		      journal, (unsigned)st->st_mode & 07777);
 }
 
-static void check_journal(struct check *c)
+static void check_journal(const struct check *c)
 {
 	const char *journal = conf_str(&c->mboxevent, "mboxevent_journal");
 	struct stat st;
@@ -132,7 +132,7 @@ static bool set_somewhere(const struct conf *conf, const char *key)
 	return false;
 }
 
-static void check_cyrus(struct check *c)
+static void check_cyrus(const struct check *c)
 {
 	char path[INGEST_PATH], *why = NULL;
 	const char *forward = conf_str(&c->notifyd, "notifyd_forward");
@@ -151,32 +151,55 @@ static void check_cyrus(struct check *c)
 #endif
 }
 
+static void setting_error(void *ctx, const char *line)
+{
+	const struct check *c = ctx;
+	c->found(c->ctx, true, line);
+}
+
+void check_configuration(const char *conf_path, void (*found)(void *, bool, const char *),
+                         void *ctx)
+{
+	static const struct conf_option *const mboxevent[] = {mboxevent_options, NULL};
+	static const struct conf_option *const notifyd[] = {notifyd_options, NULL};
+	struct check c = {.found = found, .ctx = ctx};
+	struct settings *settings = NULL;
+	char *why = NULL;
+	settings_load(&settings, conf_path, setting_error, &c);
+	settings_free(&settings);
+	/* errors in options leave the rest to be looked at; a file that can't be read does not */
+	c.conf = conf_read(conf_path, &why);
+	free(why);
+	if (!c.conf)
+		return;
+	c.mboxevent = (struct conf_scope){c.conf, NULL, "", mboxevent};
+	c.notifyd = (struct conf_scope){c.conf, NULL, "", notifyd};
+	check_journal(&c);
+	check_cyrus(&c);
+	conf_free(&c.conf);
+}
+
+struct count {
+	unsigned errors, warnings;
+};
+
+static void print(void *ctx, bool error, const char *line)
+{
+	struct count *n = ctx;
+	*(error ? &n->errors : &n->warnings) += 1;
+	printf("%s%s\n", error ? "" : "warning: ", line);
+}
+
 int ctl_check(struct ctl *ctl, int argc, char **argv)
 {
 	static const struct option options[] = {CTL_OPTIONS};
-	static const struct conf_option *const mboxevent[] = {mboxevent_options, NULL};
-	static const struct conf_option *const notifyd[] = {notifyd_options, NULL};
-	struct check c = {0};
-	struct settings *settings = NULL;
-	char *why = NULL;
+	struct count n = {0};
 	int opt;
 	while ((opt = getopt_long(argc, argv, "hV", options, NULL)) != -1)
 		return ctl_option(ctl, opt);
 	if (optind < argc)
 		return ctl_fail(EX_USAGE, "check: '%s' is not understood", argv[optind]);
-
-	settings_load(&settings, ctl->conf_path, error, &c);
-	settings_free(&settings);
-	/* errors in options leave the rest to be looked at; a file that can't be read does not */
-	c.conf = conf_read(ctl->conf_path, &why);
-	free(why);
-	if (c.conf) {
-		c.mboxevent = (struct conf_scope){c.conf, NULL, "", mboxevent};
-		c.notifyd = (struct conf_scope){c.conf, NULL, "", notifyd};
-		check_journal(&c);
-		check_cyrus(&c);
-		conf_free(&c.conf);
-	}
-	printf("%u errors, %u warnings\n", c.errors, c.warnings);
-	return c.errors ? EX_CONFIG : EX_OK;
+	check_configuration(ctl->conf_path, print, &n);
+	printf("%u errors, %u warnings\n", n.errors, n.warnings);
+	return n.errors ? EX_CONFIG : EX_OK;
 }

@@ -2,13 +2,18 @@
 /* Everything is gathered into one JSON object; the table is printed from it. */
 #include "ctl.h"
 #include "ctl_backlog.h"
+#include "gone.h"
+#include "sink.h"
 #include "stamp.h"
 #include "status.h"
 
 #include "../lib/identity.h"
 #include "../lib/journal.h"
+#include "../lib/journalconf.h"
 #include "../lib/lost.h"
 #include "../lib/reader.h"
+#include "../lib/room.h"
+#include "../lib/segment.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -27,8 +32,7 @@
 
 /* --- gathering --- */
 
-/* Who holds the instance lock; 0: nobody, -1: somebody whose pid can't be seen from here. */
-static pid_t lock_holder(int dir)
+pid_t ctl_lock_holder(int dir)
 {
 	struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
 	int fd = openat(dir, LOCK, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
@@ -54,8 +58,58 @@ static void hex(char out[2 * 16 + 1], const unsigned char in[16])
 		snprintf(out + 2 * i, 3, "%02x", in[i]);
 }
 
-static json_t *journal_object(const char *journal, int dir)
+static struct conf_scope mboxevent_scope(const struct ctl *ctl)
 {
+	static const struct conf_option *const tables[] = {mboxevent_options, NULL};
+	return (struct conf_scope){ctl->conf, NULL, "", tables};
+}
+
+/* What is left before events are refused. */
+static json_t *room_object(const struct ctl *ctl, int dir)
+{
+	const struct conf_scope scope = mboxevent_scope(ctl);
+	struct journal_options opt;
+	const char *limit = "";
+	journal_options_conf(&opt, &scope);
+	int64_t left = room_left(dir, &opt, &limit);
+	if (left < 0)
+		return json_null();
+	return json_pack("{s:I, s:s}", "left", (json_int_t)left, "limit", limit);
+}
+
+/* Whether events survive a power cut: who forces them to disk, how often, how far that is, and what
+ * came of it. */
+static json_t *sync_object(const struct ctl *ctl, int dir, bool running)
+{
+	const struct conf_scope scope = mboxevent_scope(ctl);
+	int64_t interval = conf_num(&scope, "mboxevent_sync");
+	char contents[STATUS_SIZE + 1];
+	json_t *said = NULL, *unsynced = NULL, *error = NULL;
+	if (interval > 0 && status_read(ctl->journal, STATUS_SYNC, contents) == 0)
+		said = json_loads(contents, 0, NULL);
+	const char *pos = json_string_value(json_object_get(said, "position"));
+	const char *state = json_string_value(json_object_get(said, "state"));
+	if (pos) {
+		/* It goes on meanwhile: the end is to be looked at later. */
+		uint64_t to = strtoull(pos, NULL, 16), end = journal_end(dir);
+		if (to)
+			unsynced = json_integer((json_int_t)reader_missing(to, end));
+	}
+	if (running && state && !strncmp(state, "failing", 7))
+		error = json_string(state);
+	json_decref(said);
+	return json_pack("{s:s, s:o, s:o, s:o}", "mode",
+	                 interval < 0 ? "always"
+	                 : running    ? "interval"
+	                              : "none",
+	                 "interval", interval < 0 ? json_null() : json_integer(interval),
+	                 "unsynced", unsynced ? unsynced : json_null(), "error",
+	                 error ? error : json_null());
+}
+
+static json_t *journal_object(const struct ctl *ctl, int dir, bool running)
+{
+	const char *journal = ctl->journal;
 	unsigned char uuid[16], former[16];
 	char id[33] = "";
 	char oldest[17], end[17];
@@ -66,10 +120,12 @@ static json_t *journal_object(const char *journal, int dir)
 		hex(id, uuid);
 	snprintf(oldest, sizeof oldest, "%016llx", (unsigned long long)reader_oldest(dir));
 	snprintf(end, sizeof end, "%016llx", (unsigned long long)journal_end(dir));
-	return json_pack("{s:s, s:s, s:I, s:i, s:s, s:s, s:o, s:I}", "path", journal, "uuid", id,
-	                 "bytes", (json_int_t)bytes, "segments", (int)segments, "oldest", oldest,
-	                 "end", end, "eventsPerSecond", rate < 0 ? json_null() : json_real(rate),
-	                 "lost", (json_int_t)lost_total(dir));
+	return json_pack("{s:s, s:s, s:I, s:i, s:s, s:s, s:o, s:I, s:o, s:o}", "path", journal,
+	                 "uuid", id, "bytes", (json_int_t)bytes, "segments", (int)segments,
+	                 "oldest", oldest, "end", end, "eventsPerSecond",
+	                 rate < 0 ? json_null() : json_real(rate), "lost",
+	                 (json_int_t)lost_total(dir), "room", room_object(ctl, dir), "sync",
+	                 sync_object(ctl, dir, running));
 }
 
 /* A worker's own words; its times become ISO 8601. */
@@ -102,8 +158,55 @@ static json_t *worker_object(const char *journal, const char *sink, bool running
 	return o;
 }
 
-static json_t *sink_object(const struct ctl *ctl, const char *name, const struct backlog *list,
-                           size_t n, bool running)
+static bool required(const struct ctl *ctl, const char *name)
+{
+	static const struct conf_option *const tables[] = {sink_options, NULL};
+	char prefix[sizeof "notifyd__" + NAME_SIZE];
+	snprintf(prefix, sizeof prefix, "notifyd_%.*s_", NAME_SIZE, name);
+	const struct conf_scope scope = {ctl->conf, NULL, prefix, tables};
+	return conf_num(&scope, "required") != 0;
+}
+
+/* What was deleted before it was delivered by way of these cursors of a sink; null: nothing. What a
+ * worker has not come by yet, because it can't deliver, is to be seen from its position. */
+static json_t *gone_object(int dir, const char *name, const struct backlog *list, size_t n)
+{
+	struct gone sum = {0};
+	uint64_t oldest = reader_oldest(dir);
+	for (size_t i = 0; i < n; i++) {
+		struct gone g;
+		if (list[i].sink_len != strlen(name) || memcmp(list[i].name, name, strlen(name)))
+			continue;
+		gone_read(dir, list[i].name, &g);
+		uint64_t pos = list[i].lag.pos;
+		uint64_t more = pos && oldest ? reader_missing(pos, oldest - SEGMENT_HEADER) : 0;
+		if (more) {
+			bool again = g.times && pos <= g.from;
+			g.bytes += again ? more - g.last : more;
+			g.times += !again;
+			g.from = pos;
+			g.to = oldest;
+			g.time = stamp_now();
+		}
+		sum.times += g.times;
+		sum.bytes += g.bytes;
+		if (g.time > sum.time) {
+			sum.time = g.time;
+			sum.from = g.from;
+			sum.to = g.to;
+		}
+	}
+	if (!sum.times)
+		return json_null();
+	char from[17], to[17];
+	snprintf(from, sizeof from, "%016llx", (unsigned long long)sum.from);
+	snprintf(to, sizeof to, "%016llx", (unsigned long long)sum.to);
+	return json_pack("{s:I, s:I, s:s, s:s}", "times", (json_int_t)sum.times, "bytes",
+	                 (json_int_t)sum.bytes, "from", from, "to", to);
+}
+
+static json_t *sink_object(const struct ctl *ctl, int dir, const char *name,
+                           const struct backlog *list, size_t n, bool running)
 {
 	char key[sizeof "notifyd__type" + NAME_SIZE];
 	snprintf(key, sizeof key, "notifyd_%.*s_type", NAME_SIZE, name);
@@ -116,6 +219,8 @@ static json_t *sink_object(const struct ctl *ctl, const char *name, const struct
 		type = name;
 	json_object_set_new(o, "name", json_string(name));
 	json_object_set_new(o, "type", type ? json_string(type) : json_null());
+	json_object_set_new(o, "required", json_boolean(required(ctl, name)));
+	json_object_set_new(o, "gone", gone_object(dir, name, list, n));
 	json_object_set_new(o, "lag", json_null());
 	for (size_t i = 0; i < n; i++) {
 		if (list[i].sink_len != strlen(name) || memcmp(list[i].name, name, strlen(name)))
@@ -129,7 +234,7 @@ static json_t *sink_object(const struct ctl *ctl, const char *name, const struct
 	return o;
 }
 
-static json_t *sinks_array(const struct ctl *ctl, const struct backlog *list, size_t n,
+static json_t *sinks_array(const struct ctl *ctl, int dir, const struct backlog *list, size_t n,
                            bool running)
 {
 	const char *words = conf_str(&ctl->notifyd, "notifyd_sinks");
@@ -138,21 +243,21 @@ static json_t *sinks_array(const struct ctl *ctl, const struct backlog *list, si
 	for (char *w = copy ? strtok_r(copy, " \t", &save) : NULL; w;
 	     w = strtok_r(NULL, " \t", &save))
 		if (strlen(w) <= NAME_SIZE && !strchr(w, '/'))
-			json_array_append_new(array, sink_object(ctl, w, list, n, running));
+			json_array_append_new(array, sink_object(ctl, dir, w, list, n, running));
 	if (conf_num(&ctl->notifyd, "notifyd_mailbox_reset"))
-		json_array_append_new(array, sink_object(ctl, "reset", list, n, running));
+		json_array_append_new(array, sink_object(ctl, dir, "reset", list, n, running));
 	free(copy);
 	return array;
 }
 
 static json_t *status_object(const struct ctl *ctl, int dir, const struct backlog *list, size_t n)
 {
-	pid_t pid = lock_holder(dir);
+	pid_t pid = ctl_lock_holder(dir);
 	json_t *subs = ctl_subscription_array(list, n);
 	return json_pack("{s:o, s:{s:b, s:o}, s:o, s:o}", "journal",
-	                 journal_object(ctl->journal, dir), "notifyd", "running", pid != 0, "pid",
+	                 journal_object(ctl, dir, pid != 0), "notifyd", "running", pid != 0, "pid",
 	                 pid > 0 ? json_integer(pid) : json_null(), "sinks",
-	                 sinks_array(ctl, list, n, pid != 0), "subscriptions", subs);
+	                 sinks_array(ctl, dir, list, n, pid != 0), "subscriptions", subs);
 }
 
 /* --- printing --- */
@@ -168,6 +273,43 @@ static json_int_t number(const json_t *o, const char *key)
 	return json_integer_value(json_object_get(o, key));
 }
 
+static void print_sync(const json_t *sync)
+{
+	char size[STAMP_SIZE];
+	const json_t *unsynced = json_object_get(sync, "unsynced");
+	const char *mode = text(sync, "mode");
+	ctl_size_text(size, number(sync, "unsynced"));
+	if (!strcmp(mode, "always")) {
+		puts("sync      always: an event is on the disk before the mail server goes on");
+		return;
+	}
+	if (!strcmp(mode, "none"))
+		fputs("sync      none while notifyd is down: the kernel writes to disk in its own "
+		      "time,\n          and what it has not would not survive a power cut",
+		      stdout);
+	else
+		printf("sync      every %lld ms", (long long)number(sync, "interval"));
+	if (*text(sync, "error"))
+		printf("; %s", text(sync, "error"));
+	if (json_is_integer(unsynced))
+		printf("; not yet forced to disk: %s", number(sync, "unsynced") ? size : "nothing");
+	putchar('\n');
+}
+
+static void print_room(const json_t *room)
+{
+	char size[STAMP_SIZE];
+	if (!json_is_object(room))
+		return;
+	ctl_size_text(size, number(room, "left"));
+	if (number(room, "left"))
+		printf("room      %s more until events are refused (%s)\n", size,
+		       text(room, "limit"));
+	else
+		printf("room      none: events are refused and counted as lost (%s)\n",
+		       text(room, "limit"));
+}
+
 static void print_journal(const json_t *journal, const json_t *notifyd)
 {
 	char size[STAMP_SIZE];
@@ -176,8 +318,7 @@ static void print_journal(const json_t *journal, const json_t *notifyd)
 	if (json_is_true(json_object_get(notifyd, "running")))
 		printf("notifyd   running, pid %lld\n", (long long)number(notifyd, "pid"));
 	else
-		puts("notifyd   is down: events are kept, nothing is delivered; what Cyrus has not "
-		     "yet\n          written to disk would not survive a power cut");
+		puts("notifyd   is down: events are kept, nothing is delivered");
 	printf("journal   %s\n", text(journal, "path"));
 	printf("uuid      %s\n", text(journal, "uuid"));
 	json_int_t segments = number(journal, "segments");
@@ -185,6 +326,8 @@ static void print_journal(const json_t *journal, const json_t *notifyd)
 	       segments == 1 ? "" : "s");
 	if (json_is_number(rate))
 		printf("rate      %.1f events/s over the last 10 s\n", json_number_value(rate));
+	print_sync(json_object_get(journal, "sync"));
+	print_room(json_object_get(journal, "room"));
 	printf("lost      %lld events since the journal was made\n",
 	       (long long)number(journal, "lost"));
 }
@@ -206,6 +349,17 @@ static void print_sinks(const json_t *sinks)
 		printf("%-12s %-8s %-38s %12lld %8lld  %s\n", text(o, "name"), text(o, "type"),
 		       text(o, "state"), (long long)number(o, "delivered"),
 		       (long long)number(o, "dropped"), lag);
+		const json_t *gone = json_object_get(o, "gone");
+		if (!json_is_true(json_object_get(o, "required")))
+			printf("%-12s not required: its backlog gives way when room is short\n",
+			       "");
+		if (json_is_object(gone)) {
+			ctl_size_text(lag, number(gone, "bytes"));
+			printf("%-12s %s deleted before it had them, %lld time%s, last %s to %s\n",
+			       "", lag, (long long)number(gone, "times"),
+			       number(gone, "times") == 1 ? "" : "s", text(gone, "from"),
+			       text(gone, "to"));
+		}
 		if (*text(o, "error"))
 			printf("%-12s last error %s: %s\n", "", text(o, "errorTime"),
 			       text(o, "error"));

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "ctl.h"
 #include "ctl_backlog.h"
+#include "gone.h"
 
 #include "../lib/cursor.h"
 
@@ -35,6 +36,8 @@ static int remove_one(const char *journal, const char *name)
 		code = ctl_fail(EX_TEMPFAIL, "%s: %s", name, why ? why : "out of memory");
 	else if (cursor_remove(dir, name) < 0)
 		code = ctl_fail(EX_IOERR, "%s: %s", name, strerror(errno));
+	else
+		gone_remove(dir, name);
 	free(why);
 	cursor_close(&c);
 	close(dir);

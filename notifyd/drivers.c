@@ -48,6 +48,10 @@ const struct conf_option sink_options[] = {
      "Whether events that carry the text of messages (messageContent, which event_extra_params "
      "must "
      "name) get their decoded headers too, as messageHeaders."},
+    {"required", CONF_SWITCH, "yes", 0, 0, NULL, NULL,
+     "Whether events are kept until this sink has them. With no, the oldest that it has not "
+     "delivered are deleted when the journal is short of room, before mboxevent_max_size or "
+     "mboxevent_min_free would have new ones refused."},
     {NULL, CONF_STRING, NULL, 0, 0, NULL, NULL, NULL},
 };
 

@@ -15,8 +15,10 @@
 struct lowest {
 	const struct settings *settings;
 	int journalfd;
+	bool required; /* no others */
 	uint64_t pos;
-	size_t seen; /* sinks with a cursor of their own */
+	const struct sink *sink; /* whose that is */
+	size_t seen;             /* sinks with a cursor of their own */
 };
 
 static void lower(void *ctx, const char *name)
@@ -30,7 +32,8 @@ static void lower(void *ctx, const char *name)
 	sink[len] = '\0';
 	const struct sink *of = settings_sink(l->settings, sink);
 	/* Of a sink that is no longer configured, or was of another type: nobody moves it. */
-	if (!of || (name[len] == '@') != (of->driver->run != NULL))
+	if (!of || (name[len] == '@') != (of->driver->run != NULL) ||
+	    (l->required && !keeper_required(of)))
 		return;
 	struct cursor_state state;
 	if (cursor_peek(l->journalfd, name, &state) < 0) {
@@ -42,20 +45,40 @@ static void lower(void *ctx, const char *name)
 	}
 	if (!name[len])
 		l->seen++;
-	if (state.pos < l->pos)
+	if (state.pos < l->pos) {
 		l->pos = state.pos;
+		l->sink = of;
+	}
+}
+
+bool keeper_required(const struct sink *sink)
+{
+	return conf_num(&sink->conf, "required") != 0;
+}
+
+bool keeper_lowest(const struct settings *s, int journalfd, bool required, uint64_t *pos_r,
+                   const struct sink **sink_r)
+{
+	struct lowest l = {
+	    .settings = s, .journalfd = journalfd, .required = required, .pos = UINT64_MAX};
+	size_t want = 0;
+	for (size_t i = 0; i < s->n_sinks; i++)
+		if (!s->sinks[i].driver->run /* those that do have a cursor a subscription */
+		    && (!required || keeper_required(&s->sinks[i])))
+			want++;
+	if (cursor_each(journalfd, lower, &l) < 0 || l.seen < want)
+		return false;
+	*pos_r = l.pos;
+	if (sink_r)
+		*sink_r = l.sink;
+	return true;
 }
 
 void keeper_trim(const struct settings *s, int journalfd)
 {
-	struct lowest l = {.settings = s, .journalfd = journalfd, .pos = UINT64_MAX};
-	size_t want = 0;
-	for (size_t i = 0; i < s->n_sinks; i++)
-		if (!s->sinks[i].driver->run) /* those that do have a cursor a subscription */
-			want++;
-	if (cursor_each(journalfd, lower, &l) < 0 || l.seen < want)
-		return;
-	journal_trim(journalfd, l.pos, conf_num(&s->mboxevent, "mboxevent_retain") * 1000);
+	uint64_t pos;
+	if (keeper_lowest(s, journalfd, false, &pos, NULL))
+		journal_trim(journalfd, pos, conf_num(&s->mboxevent, "mboxevent_retain") * 1000);
 }
 
 int keeper_sync(int journalfd, uint64_t *synced)

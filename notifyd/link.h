@@ -6,6 +6,7 @@
 
 enum link_byte {
 	LINK_ALIVE = 'h',  /* child: at least every LINK_BEAT_MS */
+	LINK_READY = 'r',  /* child: its sockets are there, its first connection made or failed */
 	LINK_IDLE = 'i',   /* child: has read everything; wake me when there is more */
 	LINK_LOOK = 'w',   /* supervisor: look at the journal (also the answer to LINK_IDLE, once
 	                      the watch stands, so that nothing falls in between) */

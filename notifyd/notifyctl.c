@@ -63,6 +63,12 @@ static const struct ctl_command commands[] = {
      "Checks the configuration as notifyd -t does, the journal's directory, and what of\n"
      "Cyrus's own settings the events depend on.\n",
      ctl_check, false},
+    {"doctor", "[--json]",
+     "Looks at the configuration as check does, and at what runs: whether the hook is loaded and\n"
+     "works in every mail process, who serves the notify socket, the journal, the sinks. Each\n"
+     "finding says what to do; exits 78 when there is one. Run it as root.\n"
+     "  -j, --json          as a JSON array\n",
+     ctl_doctor, false},
     {"validate", "[--loose] [--verbose] FILE|-",
      "Checks events, one JSON object a line, against the documented form that\n"
      "mboxevent-events(7) describes.\n"

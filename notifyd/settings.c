@@ -359,7 +359,6 @@ static void check_sink(struct loading *l, struct sink *sink, struct settings_pla
 {
 	int errors = l->errors;
 	char key[sizeof(FAMILY) + SINK_NAME_MAX + 32];
-	const char *why;
 	size_t len;
 
 	check_type(l, sink);
@@ -376,17 +375,14 @@ static void check_sink(struct loading *l, struct sink *sink, struct settings_pla
 		check_timeout(l, sink);
 	if (errors != l->errors || !sink->driver->check || !sink->driver->check(sink))
 		return;
-	why = strstr(sink->why, ": ");
-	len = why && !strncmp(sink->why, place->prefix, strlen(place->prefix))
-	          ? (size_t)(why - sink->why)
-	          : 0;
-	if (len && len < sizeof(key)) {
-		snprintf(key, sizeof(key), "%.*s", (int)len, sink->why);
-		fail(l, key, "%s", why + 2);
-	} else {
-		snprintf(key, sizeof(key), FAMILY "%s_type", sink->name);
-		fail(l, key, "%s", *sink->why ? sink->why : "refused");
+	len = strcspn(sink->why, ": ");
+	snprintf(key, sizeof(key), "%.*s", (int)len, sink->why);
+	if (!strncmp(sink->why + len, ": ", 2) && entry_of(l->s->conf, key)) {
+		fail(l, key, "%s", sink->why + len + 2);
+		return;
 	}
+	snprintf(key, sizeof(key), FAMILY "%s_type", sink->name);
+	fail(l, key, "%s", *sink->why ? sink->why : "refused");
 }
 
 /* What datagrams the stock notifyd would get back from us, for ever. */

@@ -104,7 +104,8 @@ struct sink_module {
 /* notifyd's own, for notifyd_mailbox_reset; NULL: left out of this build. */
 extern const struct sink_driver *const sink_driver_reset;
 
-/* Options every sink has: type, groups, events, users, owners, mailboxes, from, headers. */
+/* Options every sink has: type, groups, events, users, owners, mailboxes, from, headers,
+ * required. */
 extern const struct conf_option sink_options[];
 
 #endif

@@ -12,6 +12,10 @@
 
 #define STATUS_SIZE 4096
 
+/* The supervisor's own, in the place of a sink: its position is where the journal is on the disk up
+ * to. No sink can have that name. */
+#define STATUS_SYNC "-sync"
+
 struct status;
 
 /* NULL when the file can't be made; every call below takes NULL. */

@@ -8,6 +8,9 @@
 #include "link.h"
 #include "log.h"
 #include "privilege.h"
+#include "relief.h"
+#include "status.h"
+#include "systemd.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -28,6 +31,7 @@ enum {
 	RESTART_MAX_MS = 30000,
 	STEADY_MS = 60000, /* alive for so long: the doubling begins anew */
 	FINISH_MS = 10000, /* for children to finish after SIGTERM */
+	READY_MS = 10000,  /* a child that says nothing for so long keeps nobody waiting */
 	REBIND_MS = 5000,  /* between two looks at the socket of ingest */
 };
 
@@ -42,6 +46,7 @@ struct child {
 	uv_timer_t restart;
 	int handles; /* open ones; the last to close frees a child that is going */
 	bool running, going, idle;
+	bool begun; /* it said LINK_READY; ingest's socket is there before it is */
 	bool again; /* it ends at our word, to be started on the new configuration */
 	uint64_t started, alive;
 	unsigned backoff;
@@ -55,6 +60,9 @@ struct supervisor {
 	struct statx ingest_mark; /* of that socket's file: inode and birth */
 	uint64_t rebind;          /* loop time of the next look at ingest's socket */
 	bool told_served;
+	bool lent; /* ingest's socket is the service manager's */
+	bool ready;
+	uint64_t began;
 	uint64_t ticked;
 	int code; /* exit status */
 
@@ -73,6 +81,8 @@ struct supervisor {
 	bool syncing;
 	int sync_error;
 	uint64_t synced;
+	struct status *sync_status;
+	struct relief *relief;
 };
 
 static void start(struct child *c);
@@ -114,16 +124,31 @@ static void arm(struct supervisor *s)
 	s->armed = true;
 }
 
+static void make_room(struct supervisor *s)
+{
+	keeper_trim(s->settings, s->journalfd);
+	relief_look(s->relief, s->settings, s->journalfd);
+}
+
 static void on_watch(uv_poll_t *p, int status, int events)
 {
 	struct supervisor *s = p->data;
-	char buf[4096];
+	char buf[4096] __attribute__((aligned(__alignof__(struct inotify_event))));
+	bool begun = false;
+	ssize_t n;
 	(void)status;
 	(void)events;
-	while (read(s->inotify, buf, sizeof buf) > 0)
-		;
+	while ((n = read(s->inotify, buf, sizeof buf)) > 0)
+		for (ssize_t at = 0; at < n;) {
+			const struct inotify_event *e = (const struct inotify_event *)(buf + at);
+			begun |= e->wd == s->dir_watch;
+			at += (ssize_t)sizeof *e + e->len;
+		}
 	s->armed = false;
 	wake_all(s);
+	/* Writers that are fast may need room before the next second. */
+	if (begun && !s->stopping)
+		make_room(s);
 }
 
 /* --- children --- */
@@ -191,6 +216,19 @@ static void on_exit_child(uv_process_t *p, int64_t code, int sig)
 	uv_timer_start(&c->restart, restart_now, c->backoff, 0);
 }
 
+/* Clients that the manager starts after us must find the sinks' sockets. */
+static void tell_ready(struct supervisor *s)
+{
+	if (s->ready || s->stopping)
+		return;
+	if (uv_now(&s->loop) - s->began < READY_MS)
+		for (size_t i = 0; i < s->n_children; i++)
+			if (!s->children[i]->begun)
+				return;
+	s->ready = true;
+	systemd_tell("READY=1\nSTATUS=%zu sinks; see notifyctl status", s->settings->n_sinks);
+}
+
 static void give_buffer(uv_handle_t *h, size_t size, uv_buf_t *buf)
 {
 	static char bytes[256];
@@ -208,7 +246,10 @@ static void on_link(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf)
 	}
 	c->alive = uv_now(&c->super->loop);
 	for (ssize_t i = 0; i < n; i++)
-		if (buf->base[i] == LINK_IDLE) {
+		if (buf->base[i] == LINK_READY) {
+			c->begun = true;
+			tell_ready(c->super);
+		} else if (buf->base[i] == LINK_IDLE) {
 			arm(c->super);
 			c->idle = true;
 			/* Whatever came before the watch stood is seen by the look that this
@@ -274,7 +315,7 @@ static void add_child(struct supervisor *s, const char *name, bool ingest)
 	}
 	s->children[s->n_children++] = c;
 	c->super = s;
-	c->ingest = ingest;
+	c->ingest = c->begun = ingest;
 	snprintf(c->name, sizeof c->name, "%s", name);
 	uv_timer_init(&s->loop, &c->restart);
 	c->restart.data = c;
@@ -327,7 +368,14 @@ static void bind_ingest(struct supervisor *s)
 {
 	char *why = NULL;
 	s->dgram = s->dlist = -1;
-	int r = ingest_bind(s->settings->conf, &s->dgram, &s->dlist, s->ingest_path, &why);
+	bool dlist;
+	int r = ingest_path(s->settings->conf, s->ingest_path, &dlist, &why);
+	int lent = r ? -1 : systemd_socket(s->ingest_path, dlist ? SOCK_STREAM : SOCK_DGRAM);
+	s->lent = lent >= 0;
+	if (s->lent)
+		*(dlist ? &s->dlist : &s->dgram) = lent;
+	else if (r == 0)
+		r = ingest_bind(s->settings->conf, &s->dgram, &s->dlist, s->ingest_path, &why);
 	if (r == 0) {
 		mark(s->ingest_path, &s->ingest_mark);
 		add_child(s, "ingest", true);
@@ -343,7 +391,7 @@ static void unbind_ingest(struct supervisor *s)
 {
 	if (s->dgram < 0 && s->dlist < 0)
 		return;
-	if (is_ours(s))
+	if (!s->lent && is_ours(s))
 		unlink(s->ingest_path);
 	close(s->dgram >= 0 ? s->dgram : s->dlist);
 	s->dgram = s->dlist = -1;
@@ -378,6 +426,17 @@ static void sync_work(uv_work_t *w)
 	s->sync_error = keeper_sync(s->journalfd, &s->synced) < 0 ? errno : 0;
 }
 
+/* For notifyctl status: up to where all is on the disk. */
+static void tell_synced(struct supervisor *s)
+{
+	if (s->sync_error) {
+		status_state(s->sync_status, "failing: %s", strerror(s->sync_error));
+	} else {
+		status_state(s->sync_status, "syncing");
+		status_count(s->sync_status, 0, 0, s->synced);
+	}
+}
+
 static void sync_done(uv_work_t *w, int status)
 {
 	static int told;
@@ -388,7 +447,10 @@ static void sync_done(uv_work_t *w, int status)
 		log_incident(LOG_LEVEL_ERROR, NULL, LOG_NOPOS,
 		             "cannot sync the journal to the disk: %s; a power cut may lose events",
 		             strerror(s->sync_error));
+	else if (told && !s->sync_error)
+		log_incident(LOG_LEVEL_INFO, NULL, LOG_NOPOS, "the journal is synced again");
 	told = s->sync_error;
+	tell_synced(s);
 }
 
 static void on_sync(uv_timer_t *t)
@@ -430,6 +492,7 @@ static void on_term(uv_signal_t *h, int sig)
 	if (s->stopping)
 		return;
 	log_incident(LOG_LEVEL_INFO, NULL, LOG_NOPOS, "stopping (signal %d)", sig);
+	systemd_tell("STOPPING=1");
 	stop(s);
 }
 
@@ -472,10 +535,13 @@ static void on_tick(uv_timer_t *t)
 		uv_process_kill(&c->process, SIGKILL);
 		c->alive = now;
 	}
+	if (systemd_watchdog())
+		systemd_tell("WATCHDOG=1");
+	tell_ready(s);
 	check_journal(s);
 	if (now >= s->rebind && !s->stopping)
 		watch_ingest(s);
-	keeper_trim(s->settings, s->journalfd);
+	make_room(s);
 }
 
 static void reload_error(void *ctx, const char *line)
@@ -510,17 +576,15 @@ static void start_timers(struct supervisor *s)
 {
 	int64_t interval = conf_num(&s->settings->mboxevent, "mboxevent_sync");
 	uv_timer_stop(&s->sync);
+	if (interval <= 0)
+		status_state(s->sync_status, "left to the writers");
 	if (interval > 0) /* else writers sync each append themselves */
 		uv_timer_start(&s->sync, on_sync, (uint64_t)interval, (uint64_t)interval);
 }
 
-static void on_hup(uv_signal_t *h, int sig)
+static void reload(struct supervisor *s)
 {
-	struct supervisor *s = h->data;
 	struct settings *new;
-	(void)sig;
-	if (s->stopping)
-		return;
 	if (settings_load(&new, s->conf_path, reload_error, NULL) < 0) {
 		log_incident(LOG_LEVEL_ERROR, NULL, LOG_NOPOS,
 		             "the configuration is not taken; the one before stays in force");
@@ -593,6 +657,17 @@ static void on_hup(uv_signal_t *h, int sig)
 	             changed);
 }
 
+static void on_hup(uv_signal_t *h, int sig)
+{
+	struct supervisor *s = h->data;
+	(void)sig;
+	if (s->stopping)
+		return;
+	systemd_reloading();
+	reload(s);
+	systemd_tell("READY=1\nSTATUS=%zu sinks; see notifyctl status", s->settings->n_sinks);
+}
+
 /* --- beginning and end --- */
 
 /* A POSIX record lock: it is the supervisor's alone, children do not inherit it, and it is free
@@ -645,6 +720,7 @@ int supervisor_main(const char *conf_path, struct settings *settings)
 	char *why = NULL;
 
 	signal(SIGPIPE, SIG_IGN);
+	systemd_open();
 	if (privilege_drop(settings, &why) < 0)
 		return cannot_start(&s, "", why);
 	/* The lock comes first: journal_init() may give the journal a new identity. */
@@ -682,8 +758,10 @@ int supervisor_main(const char *conf_path, struct settings *settings)
 	uv_signal_start(&s.term, on_term, SIGTERM);
 	uv_signal_start(&s.intr, on_term, SIGINT);
 	uv_signal_start(&s.hup, on_hup, SIGHUP);
-	s.ticked = uv_now(&s.loop);
+	s.ticked = s.began = uv_now(&s.loop);
 	uv_timer_start(&s.tick, on_tick, TICK_MS, TICK_MS);
+	s.sync_status = status_open(dir, STATUS_SYNC);
+	s.relief = relief_new();
 	start_timers(&s);
 
 	for (size_t i = 0; i < settings->n_sinks; i++)
@@ -701,6 +779,10 @@ int supervisor_main(const char *conf_path, struct settings *settings)
 	while (uv_run(&s.loop, UV_RUN_DEFAULT))
 		;
 	uv_loop_close(&s.loop);
+	status_state(s.sync_status, "stopped");
+	status_count(s.sync_status, 0, 0, synced);
+	status_close(&s.sync_status);
+	relief_free(&s.relief);
 	free(s.children);
 	close(s.inotify);
 	close(s.conf_fd);

@@ -7,6 +7,7 @@
 #include "../lib/reader.h"
 #include "dead.h"
 #include "filter.h"
+#include "gone.h"
 #include "headers.h"
 #include "link.h"
 #include "log.h"
@@ -38,6 +39,7 @@ enum {
 	SLOW_MIN_MS = 1000, /* where only an admin can mend it */
 	SLOW_MAX_MS = 60000,
 	REMIND_MS = 600000, /* an incident that lasts is told again */
+	GONE_MS = 60000,    /* at most one line on what was deleted */
 	BURIED_MS = 60000,  /* at most one line on dead letters */
 	REASONS = 8,        /* of one incident: several hosts are down, each in its way */
 	MOVE_MS = 500,      /* between two looks for a wish to move the cursor */
@@ -49,6 +51,7 @@ struct worker {
 	int link, journalfd;
 	bool stopping, hup, look;
 	bool move;         /* the cursor is to be moved, as soon as nothing is in flight */
+	bool ready;        /* LINK_READY was sent */
 	int64_t beat;      /* when LINK_ALIVE was last sent */
 	int64_t move_look; /* when it was last looked for */
 
@@ -62,6 +65,8 @@ struct worker {
 	uint64_t sent, base, dropped; /* delivered = base + sent - in flight */
 	size_t inflight;
 	struct reader_damage damage;
+	uint64_t gone; /* bytes deleted before they were read, and that was not told yet */
+	int64_t gone_told;
 
 	int backoff; /* milliseconds, 0 when all is well */
 	int64_t failing;
@@ -104,6 +109,13 @@ bool worker_hup(struct worker *w)
 	bool hup = w->hup;
 	w->hup = false;
 	return hup;
+}
+
+void worker_ready(struct worker *w)
+{
+	if (!w->ready)
+		say(w, LINK_READY);
+	w->ready = true;
 }
 
 void worker_idle(struct worker *w)
@@ -149,7 +161,30 @@ static bool wait_link(struct worker *w, int ms)
 	return worker_serve(w);
 }
 
-static void tell_damage(struct worker *w)
+/* The journal goes on at `to`. */
+static void tell_gone(struct worker *w, const struct reader_damage *d, uint64_t to)
+{
+	const struct cursor_state *at = cursor_get(w->cursor);
+	w->gone += d->len;
+	if (gone_add(w->journalfd, w->sink->name, d->at, to, d->len) < 0 || !w->gone_told ||
+	    now_ms() - w->gone_told > GONE_MS) {
+		bool required = conf_num(&w->sink->conf, "required");
+		log_incident(
+		    required ? LOG_LEVEL_ERROR : LOG_LEVEL_WARNING, w->sink->name, d->at,
+		    "%llu bytes of the journal were deleted before this sink had them%s; it "
+		    "goes on at %016llx",
+		    (unsigned long long)w->gone, required ? "" : " (required: no)",
+		    (unsigned long long)to);
+		w->gone = 0;
+		w->gone_told = now_ms();
+	}
+	/* Else the next try to deliver what follows would come by it again. */
+	if (!w->inflight && to > at->pos)
+		cursor_set(w->cursor, to, at->delivered);
+}
+
+/* What the reader passed over on its way to `to`. */
+static void tell_damage(struct worker *w, uint64_t to)
 {
 	const struct reader_damage *d = reader_damage(w->reader);
 	if (d->torn != w->damage.torn)
@@ -157,9 +192,7 @@ static void tell_damage(struct worker *w)
 		             "%llu damaged bytes of the journal were passed over",
 		             (unsigned long long)d->len);
 	if (d->gap != w->damage.gap)
-		log_incident(LOG_LEVEL_ERROR, w->sink->name, d->at,
-		             "%llu bytes of the journal are gone unread: a segment was removed",
-		             (unsigned long long)d->len);
+		tell_gone(w, d, to);
 	w->damage = *d;
 }
 
@@ -170,7 +203,7 @@ static int next(struct worker *w, int *share)
 	while (!w->pending && *share > 0) {
 		int r = reader_next(w->reader, &w->rec);
 		if (memcmp(reader_damage(w->reader), &w->damage, sizeof w->damage) != 0)
-			tell_damage(w);
+			tell_damage(w, r > 0 ? w->rec.pos : reader_pos(w->reader));
 		if (r < 0)
 			return sink_why(w->sink, SINK_RETRY, "cannot read the journal: %s",
 			                strerror(errno));
@@ -461,6 +494,7 @@ static void serve(struct worker *w)
 		status_state(w->status, *sink->next ? "connecting to %s" : "connecting",
 		             sink->next);
 		int r = sink->driver->open(sink);
+		worker_ready(w);
 		if (r == SINK_OK) {
 			r = deliver(w);
 		}
@@ -482,16 +516,20 @@ static uint64_t start_position(const struct sink *sink, int journalfd)
 {
 	struct timespec t;
 	int64_t since;
+	uint64_t pos;
 	clock_gettime(CLOCK_REALTIME, &t);
 	switch (when_parse(conf_str(&sink->conf, "from"),
 	                   (int64_t)t.tv_sec * 1000000 + t.tv_nsec / 1000, &since)) {
 	case WHEN_OLDEST:
-		return 0;
+		pos = reader_oldest(journalfd);
+		break;
 	case WHEN_TIME:
-		return reader_since(journalfd, since);
+		pos = reader_since(journalfd, since);
+		break;
 	default:
-		return journal_end(journalfd);
+		pos = journal_end(journalfd);
 	}
+	return pos ? pos : reader_beginning(journalfd);
 }
 
 /* The one before may be dying still: it lets go of the cursor as it ends. */
@@ -535,6 +573,9 @@ static int run(struct worker *w, int journalfd)
 	w->base = cursor_get(w->cursor)->delivered;
 	w->journalfd = journalfd;
 	w->move = true; /* maybe, since it was left */
+	if (gone_init(journalfd, sink->name) < 0)
+		log_incident(LOG_LEVEL_WARNING, sink->name, LOG_NOPOS, "cannot make gone/%s: %s",
+		             sink->name, strerror(errno));
 	w->status = status_open(sink->journal, sink->name);
 	serve(w);
 	status_close(&w->status);

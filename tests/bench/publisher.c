@@ -2,9 +2,11 @@
 /* A bare pipelined publisher: what librabbitmq does when it does nothing else. Persistent messages
  * with a message-id and confirms, at most WINDOW of them unconfirmed.
  *
- *   publisher PORT EXCHANGE QUEUE TYPE BODIES COUNT WINDOW
+ *   publisher PORT EXCHANGE QUEUE TYPE BODIES COUNT WINDOW [all]
  *                     declares both and the binding; bodies: a line each, used in turn, which are
- *                     read before the time begins. Prints messages, bytes, seconds.
+ *                     read before the time begins; all: with properties and headers such as
+ *                     the amqp sink's, not with the message-id alone. Prints messages, bytes,
+ *                     seconds.
  *   publisher PORT EXCHANGE QUEUE TYPE BODIES COUNT stamps
  *                     one every 5 ms; when each was published, monotonic nanoseconds, a line each.
  *   publisher PORT EXCHANGE QUEUE TYPE - COUNT arrivals
@@ -28,6 +30,7 @@ enum { CHANNEL = 1, FRAME_MAX = 131072, BATCH = 512, REST_US = 5000 };
 static amqp_bytes_t *bodies;
 static size_t n_bodies;
 static amqp_bytes_t exchange, key;
+static bool all;
 
 static void fail(const char *what)
 {
@@ -98,6 +101,27 @@ static amqp_connection_state_t dial(int port, const char *queue, const char *typ
 	return c;
 }
 
+/* What broker and wire have to do with them is the same for all events. */
+static void add_all(amqp_basic_properties_t *p)
+{
+	static const char *const headers[][2] = {
+	    {"group", "message"},          {"event", "MessageNew"},   {"user", "john@example.org"},
+	    {"owner", "john@example.org"}, {"domain", "example.org"}, {"mailbox", "INBOX"}};
+	enum { HEADERS = sizeof headers / sizeof *headers };
+	static amqp_table_entry_t entries[HEADERS];
+	for (int i = 0; i < HEADERS; i++) {
+		entries[i].key = amqp_cstring_bytes(headers[i][0]);
+		entries[i].value.kind = AMQP_FIELD_KIND_UTF8;
+		entries[i].value.value.bytes = amqp_cstring_bytes(headers[i][1]);
+	}
+	p->_flags |= AMQP_BASIC_HEADERS_FLAG | AMQP_BASIC_TIMESTAMP_FLAG | AMQP_BASIC_TYPE_FLAG |
+	             AMQP_BASIC_APP_ID_FLAG;
+	p->headers = (amqp_table_t){HEADERS, entries};
+	p->timestamp = (uint64_t)time(NULL);
+	p->type = amqp_cstring_bytes("MessageNew");
+	p->app_id = amqp_cstring_bytes("notifyd");
+}
+
 static void publish(amqp_connection_state_t c, unsigned long n)
 {
 	char id[40];
@@ -108,6 +132,8 @@ static void publish(amqp_connection_state_t c, unsigned long n)
 	    .content_type = amqp_cstring_bytes("application/json"),
 	    .delivery_mode = AMQP_DELIVERY_PERSISTENT,
 	    .message_id = amqp_cstring_bytes(id)};
+	if (all)
+		add_all(&properties);
 	if (amqp_basic_publish(c, CHANNEL, exchange, key, 1, 0, &properties, bodies[n % n_bodies]))
 		fail("can't publish");
 }
@@ -202,7 +228,8 @@ static void arrivals(amqp_connection_state_t c, const char *queue, unsigned long
 
 int main(int argc, char **argv)
 {
-	if (argc != 8)
+	all = argc == 9 && strcmp(argv[8], "all") == 0;
+	if (argc != 8 + all)
 		return 64;
 	int port = atoi(argv[1]);
 	unsigned long count = strtoul(argv[6], NULL, 10);

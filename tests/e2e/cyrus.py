@@ -36,6 +36,7 @@ class Cyrus:
         self.accounts = [("cyrus", "imap.example.org"), ("john", "example.org"),
                          ("jane", "example.org")]
         self.inboxes = ["user/john@example.org", "user/jane@example.org"]
+        self.services = self.daemons = ""  # more lines for cyrus.conf
         self.hook = None
         if hook:
             # The build folder may be closed to the mail user.
@@ -108,7 +109,7 @@ class Cyrus:
                         % (BIN, option, self.http_port))
             f.write(" lmtpunix cmd=\"%s/lmtpd -a %s\" listen=\"%s\" prefork=0\n"
                     % (BIN, option, self.lmtp_socket))
-            f.write("}\nEVENTS {\n}\nDAEMON {\n}\n")
+            f.write(self.services + "}\nEVENTS {\n}\nDAEMON {\n" + self.daemons + "}\n")
         env = {"LD_PRELOAD": self.hook} if self.hook else {}
         self.master = box.start("cyrus", [MASTER, "-C", self.imapd_conf, "-M", at("cyrus.conf"),
                                           "-p", at("cyrus", "master.pid"), "-D"], env=env)

@@ -47,7 +47,8 @@ def usage(world):
         r = world.box.run([program, "--frobnicate"], check=False)
         same(r.returncode, EX_USAGE, "exit status")
         check(r.stderr and not r.stdout, "errors go to stderr")
-    for command in ("tail", "status", "subscriptions", "send", "check", "validate"):
+    for command in ("tail", "status", "subscriptions", "send", "check", "doctor",
+                    "validate"):
         check(command in world.notifyd.ctl(command, "--help").stdout, command + " --help")
     same(world.notifyd.ctl("frobnicate", check=False).returncode, EX_USAGE, "unknown command")
 

@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* System calls that fail now and then: write(2) with EINTR, EIO, ENOSPC or a part only, the others
- * with EINTR (where they may), EIO, EMFILE or ENOSPC; of writers, of a reader and of a cursor. The
- * oracle: nothing ends; what was accepted is read, once, in order; what was refused is counted
- * exactly.
- * usage: torture_faults [EVENTS]   (60000)
- * TAP; $MBOXEVENT_SEED repeats it. */
+/* System calls that fail now and then: write(2) with EINTR, EIO, ENOSPC, EDQUOT, EROFS or a part
+ * only, the others with EINTR (where they may), EIO, EMFILE or ENOSPC; of writers, of a reader and
+ * of a cursor. The oracle: nothing ends; what was accepted is read, once, in order; what was
+ * refused is counted exactly. usage: torture_faults [EVENTS]   (60000) TAP; $MBOXEVENT_SEED repeats
+ * it. */
 #include "scratch.h"
 
 #include "../../lib/cursor.h"
@@ -28,9 +27,9 @@ ssize_t __real_write(int fd, const void *s, size_t n);
 ssize_t __wrap_write(int fd, const void *s, size_t n);
 ssize_t __wrap_write(int fd, const void *s, size_t n)
 {
-	static const int errors[] = {EINTR, EINTR, EIO, ENOSPC};
+	static const int errors[] = {EINTR, EINTR, EIO, ENOSPC, EDQUOT, EROFS};
 	if (fails(30)) {
-		errno = errors[chance_of(&seed) % 4];
+		errno = errors[chance_of(&seed) % (sizeof errors / sizeof errors[0])];
 		return -1;
 	}
 	if (n > 1 && fails(30))

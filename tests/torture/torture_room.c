@@ -1,17 +1,20 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* No room, no rights, no descriptors, no directory. The oracle: the writer goes on; what an append
  * accepted is read, what it refused is not lost twice nor forgotten: the counter file and the
- * counts in the records tell it exactly; writing resumes by itself; cursors advance meanwhile.
+ * counts in the records tell it exactly; writing resumes by itself; cursors advance meanwhile; the
+ * journal never takes more than it may.
  * usage: torture_room [ROUNDS]   (3 times full and free again)
  * TAP. */
 #include "scratch.h"
 
 #include "../../lib/cursor.h"
 #include "../../lib/lost.h"
+#include "../../lib/segment.h"
 
 #include <dirent.h>
 #include <signal.h>
 #include <sys/resource.h>
+#include <sys/statvfs.h>
 #include <sys/wait.h>
 
 enum { MOST = 2000000 };
@@ -23,9 +26,10 @@ static unsigned long put_ok, put_refused, full_times;
 static struct journal *j;
 static const char *last_why;
 
+static struct journal_options opt = {.segment_size = 64 << 10, .max_size = 1 << 30};
+
 static void begin(void)
 {
-	const struct journal_options opt = {.segment_size = 64 << 10, .max_size = 1 << 30};
 	char *why = NULL;
 	const char *w;
 	memset(accepted, 0, sizeof accepted);
@@ -162,7 +166,6 @@ static void some_files(void)
 /* Nobody may have a file open for writing when it is remounted: a new process meets it. */
 static void read_only(void)
 {
-	const struct journal_options opt = {.segment_size = 64 << 10, .max_size = 1 << 30};
 	char *why;
 	const char *w;
 	begin();
@@ -277,7 +280,143 @@ static void limited(void)
 	tap(status == 0, "a file size limit: not killed, counted, goes on (status %d)", status);
 }
 
+static uint64_t used(int dirfd)
+{
+	uint64_t *bases, sum = 0;
+	ssize_t n = segment_list(dirfd, &bases);
+	for (ssize_t i = 0; i < n; i++) {
+		char name[SEGMENT_NAME + 1];
+		struct stat st;
+		segment_name(name, bases[i]);
+		if (fstatat(dirfd, name, &st, 0) == 0)
+			sum += (uint64_t)st.st_size;
+	}
+	if (n >= 0)
+		free(bases);
+	return sum;
+}
+
+/* A reader that stands still, for `events` events. The limit may be the journal's or the file
+ * system's; neither is passed, but by what the last record of a segment is longer. */
+static void outage(const char *what, int events, uint64_t max_size, unsigned min_free)
+{
+	enum { SLACK = 2 * 1700 };
+	bool made, good = true;
+	char *why = NULL;
+	struct cursor *c;
+	struct statvfs fs = {0};
+	unsigned long told = 0, missing = 0;
+	uint64_t most = 0, least = UINT64_MAX;
+	opt.max_size = max_size;
+	opt.min_free = min_free;
+	begin();
+	int dirfd = open(dir, O_RDONLY | O_DIRECTORY);
+	put();
+	if (cursor_open(&c, dirfd, "sink", 0, &made, &why) < 0) {
+		tap(false, "%s: %s", what, why);
+		return;
+	}
+	for (int i = 0; i < events; i++) {
+		put();
+		if (i % 16)
+			continue;
+		uint64_t now = used(dirfd);
+		most = now > most ? now : most;
+		if (fstatvfs(dirfd, &fs) == 0 && fs.f_bavail * fs.f_frsize < least)
+			least = fs.f_bavail * fs.f_frsize;
+		if (i % 4096 == 0)
+			usleep(110000); /* it asks for room again, each time */
+	}
+	uint64_t leave = (uint64_t)fs.f_blocks * fs.f_frsize / 100 * min_free;
+	good = put_refused > 0 && most <= max_size + SLACK && least + SLACK >= leave;
+	printf("# at most %llu bytes of %llu; at least %llu free, of %llu\n",
+	       (unsigned long long)most, (unsigned long long)max_size, (unsigned long long)least,
+	       (unsigned long long)leave);
+	struct reader *r = reader_open(dir, 0, &why);
+	good = advance(c, r, &told) && good;
+	journal_trim(dirfd, cursor_get(c)->pos, 0);
+	if (!resumes())
+		good = (printf("# does not resume: %s\n", last_why), false);
+	put();
+	good = advance(c, r, &told) && good;
+	for (int i = 0; i < next_n; i++)
+		missing += accepted[i] && !seen[i];
+	tap(good && !missing && lost_total(dirfd) == put_refused && told == put_refused,
+	    "%s: %lu events, %lu refused (the counter says %llu, the records %lu), %lu missing",
+	    what, put_ok + put_refused, put_refused, (unsigned long long)lost_total(dirfd), told,
+	    missing);
+	reader_close(&r);
+	cursor_close(&c);
+	journal_close(&j);
+	close(dirfd);
+	opt = (struct journal_options){.segment_size = 64 << 10, .max_size = 1 << 30};
+}
+
+/* The directory moved away, and a new one made in its place: within a second writers are there, and
+ * nothing is lost. */
+static void moved(int n)
+{
+	char *why, away[160];
+	bool good = true;
+	unsigned long there = 0, in_new = 0;
+	begin();
+	for (int i = 0; i < n; i++) {
+		struct record rec;
+		unsigned long last = in_new;
+		put();
+		snprintf(away, sizeof away, "%s.away", dir);
+		good = rename(dir, away) == 0 && journal_init(dir, &why) == 0 && good;
+		for (int tries = 0; tries < 3000 && in_new == last; tries++) {
+			put();
+			usleep(10000);
+			struct reader *r = reader_open(dir, 0, &why);
+			while (reader_next(r, &rec) == 1)
+				in_new++;
+			reader_close(&r);
+		}
+		good = in_new > last && good;
+		struct reader *r = reader_open(away, 0, &why);
+		while (reader_next(r, &rec) == 1)
+			there++;
+		reader_close(&r);
+		/* what the next round moves away has been counted */
+		there -= i ? 1 : 0;
+		shell("rm -rf %s", away);
+	}
+	tap(good && put_refused == 0 && there + in_new == put_ok,
+	    "directory moved %d times: %lu events, %lu found where it went, %lu in the new one", n,
+	    put_ok, there, in_new);
+	journal_close(&j);
+}
+
 static uid_t poor = 65534;
+
+/* No rights any more, in a child that is not root. */
+static void forbidden(void)
+{
+	fflush(stdout);
+	pid_t pid = fork();
+	if (pid == 0) {
+		if (geteuid() == 0 &&
+		    (chmod(scratch, 0755) < 0 || chown(scratch_mnt, poor, poor) < 0 ||
+		     setgid(poor) < 0 || setuid(poor) < 0))
+			_exit(1);
+		begin();
+		put();
+		bool good = chmod(dir, 0) == 0 && fill();
+		printf("# %s\n", last_why);
+		good = chmod(dir, 0700) == 0 && resumes() && good;
+		put();
+		int dirfd = open(dir, O_RDONLY | O_DIRECTORY);
+		printf("# %lu refused, the counter says %llu\n", put_refused,
+		       (unsigned long long)lost_total(dirfd));
+		fflush(stdout);
+		_exit(good && lost_total(dirfd) == put_refused ? 0 : 1);
+	}
+	int status;
+	waitpid(pid, &status, 0);
+	tap(status == 0, "no permission: counted, goes on (status %d)", status);
+}
 
 static void quota(int n)
 {
@@ -316,6 +455,12 @@ int main(int argc, char **argv)
 	shell("rm -rf %s", dir);
 	limited();
 	shell("rm -rf %s", dir);
+	forbidden();
+	shell("rm -rf %s", dir);
+	outage("a reader that stands still", n * 20000, 1 << 20, 0);
+	shell("rm -rf %s", dir);
+	moved(n < 5 ? n : 5);
+	shell("rm -rf %s", dir);
 	if (cannot) {
 		tap_skip("full, read-only and quota'd file systems", cannot);
 	} else {
@@ -325,6 +470,10 @@ int main(int argc, char **argv)
 		}
 		if (mount("tmpfs", scratch_mnt, "tmpfs", 0, "size=64m,nr_inodes=40") == 0) {
 			rounds("no inode left", n, no_files, some_files);
+			scratch_umount();
+		}
+		if (mount("tmpfs", scratch_mnt, "tmpfs", 0, "size=2m") == 0) {
+			outage("the same, with mboxevent_min_free", n * 20000, 1 << 30, 20);
 			scratch_umount();
 		}
 		quota(n);

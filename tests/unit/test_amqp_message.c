@@ -68,6 +68,19 @@ static void properties(void **state)
 	            "domain=example.org mailbox=Entw\xc3\xbcrfe/2024 ");
 }
 
+static void no_more_than_the_id(void **state)
+{
+	(void)state;
+	m.bare = true;
+	set("vnd.cmu.MessageCopy", "jane", "john@example.org", "INBOX");
+	m.bare = false;
+	is(m.key, "message.MessageCopy");
+	is(m.properties.message_id, "01234567-89ab-cdef-0123-456789abcdef-000000000001a2b0");
+	assert_int_equal(m.properties.delivery_mode, 2);
+	assert_int_equal(m.properties._flags,
+	                 AMQP_BASIC_DELIVERY_MODE_FLAG | AMQP_BASIC_MESSAGE_ID_FLAG);
+}
+
 static void absent_facts(void **state)
 {
 	(void)state;
@@ -167,9 +180,13 @@ static int done(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	    cmocka_unit_test(properties),         cmocka_unit_test(absent_facts),
-	    cmocka_unit_test(keys_are_two_words), cmocka_unit_test(long_keys_stay_distinct),
-	    cmocka_unit_test(headers_are_utf8),   cmocka_unit_test(properties_are_bounded),
+	    cmocka_unit_test(no_more_than_the_id),
+	    cmocka_unit_test(properties),
+	    cmocka_unit_test(absent_facts),
+	    cmocka_unit_test(keys_are_two_words),
+	    cmocka_unit_test(long_keys_stay_distinct),
+	    cmocka_unit_test(headers_are_utf8),
+	    cmocka_unit_test(properties_are_bounded),
 	};
 	return cmocka_run_group_tests(tests, NULL, done);
 }

@@ -191,6 +191,8 @@ static void topology(void **state)
 	     ":4: notifyd_mq_queue_arguments: 'x-max-length': an argument is written name=value"},
 	    {"notifyd_mq_queue: q\nnotifyd_mq_queue_arguments: x-queue-type=quorum\n",
 	     ":4: notifyd_mq_queue_arguments: the type is told by notifyd_mq_queue_type"},
+	    {"notifyd_mq_exchange_type: headers\nnotifyd_mq_properties: id\n",
+	     ":4: notifyd_mq_properties: a headers exchange needs the headers"},
 	    {"notifyd_mq_unroutable: maybe\n", ":3: notifyd_mq_unroutable: 'maybe': must be"},
 	    {"notifyd_mq_sasl: gssapi\n", ":3: notifyd_mq_sasl: 'gssapi': must be"},
 	};

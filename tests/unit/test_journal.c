@@ -9,6 +9,7 @@
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
+#include <time.h>
 
 enum { WRITERS = 8, EACH = 4000 };
 
@@ -367,6 +368,111 @@ static void test_full_by_one(void **state)
 	journal_close(&j);
 }
 
+/* Segments at 1000, 2000, ..., begun so many seconds before now; how many keep_s lets go. */
+static int trimmed(const int *ago, int n, int keep_s)
+{
+	struct timespec t;
+	clock_gettime(CLOCK_REALTIME, &t);
+	for (int i = 0; i < n; i++) {
+		struct segment seg = {.base = 1000u * (unsigned)(i + 1), .limit = 4096};
+		seg.created = ((int64_t)t.tv_sec - ago[i]) * 1000000;
+		assert_int_equal(segment_create(fixture_fd, &seg, false), 0);
+	}
+	int gone = journal_trim(fixture_fd, UINT64_MAX, (int64_t)keep_s * 1000000);
+	for (int i = 0; i < n; i++) {
+		char name[SEGMENT_NAME + 1];
+		segment_name(name, 1000u * (unsigned)(i + 1));
+		unlinkat(fixture_fd, name, 0);
+	}
+	return gone;
+}
+
+/* What is kept is kept for its time and not for ever, whatever became of the clock. The numbers are
+ * what the headers say, in seconds before now. */
+static void test_trim_clock(void **state)
+{
+	(void)state;
+	const int year = 365 * 86400;
+	/* none was set: the follower's age counts */
+	const int good[] = {5000, 4000, 3000, 2000, 0};
+	assert_int_equal(trimmed(good, 5, 3600), 1);
+	assert_int_equal(trimmed(good, 5, 2500), 2);
+	assert_int_equal(trimmed(good, 5, 10000), 0);
+	/* set back by a year for good: those before go when those after are old enough */
+	const int back[] = {5000 - year, 4000 - year, 3000 - year, 2000, 1000, 0};
+	assert_int_equal(trimmed(back, 6, 3600), 0);
+	assert_int_equal(trimmed(back, 6, 1500), 3);
+	assert_int_equal(trimmed(back, 6, 900), 4);
+	/* set back, and nothing begun since: nothing is known */
+	const int since[] = {5000 - year, 4000 - year, 3000 - year};
+	assert_int_equal(trimmed(since, 3, 60), 0);
+	/* back for a while and right again: none goes early for a time that was wrong */
+	const int between[] = {5000, 4000 + year, 3500 + year, 3000, 2000, 0};
+	assert_int_equal(trimmed(between, 6, 3600), 0);
+	assert_int_equal(trimmed(between, 6, 2500), 3);
+	/* ahead for a while */
+	const int ahead[] = {5000, 4000 - year, 3000, 2000, 0};
+	assert_int_equal(trimmed(ahead, 5, 3600), 0);
+	assert_int_equal(trimmed(ahead, 5, 2500), 2);
+}
+
+static bool has_segment(const char *dir)
+{
+	uint64_t *bases;
+	int fd = open(dir, O_RDONLY | O_DIRECTORY);
+	ssize_t n = segment_list(fd, &bases);
+	if (n >= 0)
+		free(bases);
+	close(fd);
+	return n > 0;
+}
+
+/* The directory moved away under a writer: its path is what counts, within a second. */
+static void test_moved(void **state)
+{
+	(void)state;
+	char away[80], *why;
+	uint64_t pos;
+	struct journal *j = fixture_journal();
+	fixture_append(j, 0, 1);
+	snprintf(away, sizeof away, "%s.away", fixture_dir);
+	assert_int_equal(rename(fixture_dir, away), 0);
+	/* nothing there yet: what is appended comes back with the directory */
+	struct record rec = {.event = STR("MessageNew"), .json = STR("{}")};
+	const char *reason;
+	usleep(1100000);
+	assert_int_equal(journal_append(j, &rec, &pos, &reason), 0);
+	/* nor in a file */
+	int fd = open(fixture_dir, O_WRONLY | O_CREAT | O_EXCL, 0600);
+	assert_true(fd >= 0);
+	close(fd);
+	usleep(1100000);
+	assert_int_equal(journal_append(j, &rec, &pos, &reason), 0);
+	assert_int_equal(unlink(fixture_dir), 0);
+
+	assert_int_equal(journal_init(fixture_dir, &why), 0);
+	for (int tries = 0; tries < 6000 && !has_segment(fixture_dir); tries++) {
+		assert_int_equal(journal_append(j, &rec, &pos, &reason), 0);
+		usleep(10000);
+	}
+	assert_true(has_segment(fixture_dir));
+	assert_int_equal(journal_lost_pending(j), 0);
+	/* and back again */
+	char other[80];
+	snprintf(other, sizeof other, "%s.other", fixture_dir);
+	assert_int_equal(rename(fixture_dir, other), 0);
+	assert_int_equal(rename(away, fixture_dir), 0);
+	uint64_t end = journal_end(fixture_fd);
+	for (int tries = 0; tries < 6000 && journal_end(fixture_fd) == end; tries++) {
+		assert_int_equal(journal_append(j, &rec, &pos, &reason), 0);
+		usleep(10000);
+	}
+	assert_int_not_equal(journal_end(fixture_fd), end);
+	journal_close(&j);
+	fixture_empty(other);
+	rmdir(other);
+}
+
 /* A segment whose header a power cut left damaged does not stop the deleting. */
 static void test_trim_damaged(void **state)
 {
@@ -528,6 +634,8 @@ int main(void)
 	    T(test_full_by_one),
 	    T(test_lost_exactly),
 	    T(test_trim_damaged),
+	    T(test_trim_clock),
+	    T(test_moved),
 	    T(test_no_room_in_files),
 	    T(test_file_size_limit),
 	    T(test_removed_directory),

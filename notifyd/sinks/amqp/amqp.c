@@ -241,6 +241,7 @@ static int amqp_open(struct sink *sink)
 	if (!result) {
 		a->message.template = a->target->routing_key;
 		a->message.server = a->target->server;
+		a->message.bare = a->target->bare;
 		/* The next host each time: this one may have failed or closed the last. */
 		const struct address_host *host = turn(sink, a->target);
 		snprintf(a->peer, sizeof a->peer, "%s", sink->next);

@@ -91,16 +91,18 @@ int message_set(struct message *m, const unsigned char uuid[16], const struct re
 	journal_id(m->id, uuid, rec->pos);
 
 	amqp_basic_properties_t *p = &m->properties;
-	p->_flags = AMQP_BASIC_CONTENT_TYPE_FLAG | AMQP_BASIC_HEADERS_FLAG |
-	            AMQP_BASIC_DELIVERY_MODE_FLAG | AMQP_BASIC_MESSAGE_ID_FLAG |
-	            AMQP_BASIC_TIMESTAMP_FLAG | AMQP_BASIC_TYPE_FLAG | AMQP_BASIC_APP_ID_FLAG;
-	p->content_type = amqp_cstring_bytes("application/json");
+	p->_flags = AMQP_BASIC_DELIVERY_MODE_FLAG | AMQP_BASIC_MESSAGE_ID_FLAG;
 	p->delivery_mode = AMQP_DELIVERY_PERSISTENT;
 	p->message_id = amqp_cstring_bytes(m->id);
+	p->headers = (amqp_table_t){.num_entries = 0, .entries = m->headers};
+	if (m->bare)
+		return 0;
+	p->_flags |= AMQP_BASIC_CONTENT_TYPE_FLAG | AMQP_BASIC_HEADERS_FLAG |
+	             AMQP_BASIC_TIMESTAMP_FLAG | AMQP_BASIC_TYPE_FLAG | AMQP_BASIC_APP_ID_FLAG;
+	p->content_type = amqp_cstring_bytes("application/json");
 	p->timestamp = (uint64_t)(rec->time / 1000000);
 	p->type = bytes(rec->event.s, rec->event.len);
 	p->app_id = amqp_cstring_bytes("notifyd");
-	p->headers = (amqp_table_t){.num_entries = 0, .entries = m->headers};
 	header(m, "group", (struct str){group, strlen(group)});
 	header(m, "event", rec->event);
 	header(m, "user", rec->user);

@@ -10,10 +10,11 @@
 
 #define MESSAGE_HEADERS 6
 
-/* Scratch, used again for each record. Begins all zero but for the first two. */
+/* Scratch, used again for each record. Begins all zero but for the first three. */
 struct message {
 	const char *template; /* of the routing key, checked: see key.h */
 	const char *server;   /* this one's name */
+	bool bare;            /* no properties but the message-id, and no headers */
 
 	amqp_basic_properties_t properties;
 	amqp_bytes_t key;

@@ -12,6 +12,7 @@
 
 static const char queue_types[] = "classic|quorum|stream";
 enum { SASL_PLAIN, SASL_EXTERNAL };
+enum { PROPERTIES_ALL, PROPERTIES_ID };
 
 const struct conf_option target_options[] = {
     {"url", CONF_STRING, "amqp://guest@localhost/", 0, 0, NULL, NULL,
@@ -32,7 +33,10 @@ const struct conf_option target_options[] = {
      "double quotes always text."},
     {"routing_key", CONF_STRING, "%g.%e", 0, 0, NULL, NULL,
      "Template of the routing key: %g group, %e event, %u user, %o owner, %d domain, %l local "
-     "part, %m mailbox, %s server, %% a percent sign; see ROUTING KEYS."},
+     "part, %m mailbox, %s server, %% a percent sign."},
+    {"properties", CONF_ENUM, "all", 0, 0, "all|id", NULL,
+     "What a message has beside its body: all properties and headers, or just the message-id, with "
+     "which the broker has less to do."},
     {"queue", CONF_STRING, NULL, 0, 0, NULL, NULL,
      "Queue to declare and to bind; none: consumers bring their own."},
     {"queue_type", CONF_ENUM, "quorum", 0, 0, queue_types, NULL,
@@ -247,6 +251,11 @@ static int message(struct target *t, struct sink *sink, int code)
 	t->routing_key = conf_str(&sink->conf, "routing_key");
 	if (key_check(t->routing_key, &why))
 		return refuse(sink, code, "routing_key", why);
+	t->bare = conf_num(&sink->conf, "properties") == PROPERTIES_ID;
+	if (t->bare && !strcmp(t->topology.exchange_type, "headers"))
+		return sink_why(sink, code,
+		                "notifyd_%s_properties: a headers exchange needs the headers: all",
+		                sink->name);
 	/* As Cyrus has it. */
 	if (server)
 		snprintf(t->server, sizeof t->server, "%s", server);

@@ -18,6 +18,7 @@ struct target {
 	struct topology topology;
 	const char *routing_key;
 	char server[256]; /* %s of it */
+	bool bare;        /* messages: no headers, and no property but the message-id */
 	enum unroutable unroutable;
 	int64_t timeout; /* milliseconds */
 	int heartbeat;   /* seconds */

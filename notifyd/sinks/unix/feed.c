@@ -136,6 +136,9 @@ static void check_damage(struct server *s, struct feed *f, uint64_t to, struct b
 
 	if (d->gap != f->gaps) {
 		log_damage(s, d, true);
+		/* A new one may ask for what has long been deleted. */
+		if (f->sub && !(f->fresh && subscription_made(f->sub)))
+			subscription_gone(s, f->sub, d->at, to, d->len);
 		if (!f->gap[0])
 			journal_id(f->gap, s->sink->uuid, d->at);
 	} else if (d->torn != f->torn && !f->fresh) {

@@ -4,6 +4,7 @@
 #include "../../../lib/cursor.h"
 #include "../../../lib/journal.h"
 #include "../../../lib/reader.h"
+#include "../../gone.h"
 #include "../../log.h"
 #include "../../move.h"
 
@@ -92,6 +93,8 @@ int subscription_open(struct server *s, const struct request *req, struct subscr
 		}
 	}
 
+	if (!start)
+		start = reader_beginning(s->journalfd);
 	if (cursor_open(&sub->cursor, s->journalfd, path, start, &made, &why) < 0) {
 		if (errno == EAGAIN)
 			buf_addf(error, "subscribe: %s is in use by another client", sub->name);
@@ -144,6 +147,15 @@ void subscription_close(struct server *s, struct subscription **sub)
 	free((*sub)->ring);
 	free(*sub);
 	*sub = NULL;
+}
+
+void subscription_gone(const struct server *s, const struct subscription *sub, uint64_t from,
+                       uint64_t to, uint64_t bytes)
+{
+	char path[NAME_MAX];
+
+	cursor_name(s, sub->name, path);
+	gone_add(s->journalfd, path, from, to, bytes);
 }
 
 bool subscription_moves(const struct server *s, const struct subscription *sub)
@@ -286,6 +298,7 @@ int subscription_remove(struct server *s, const char *name, struct buf *error)
 	}
 	free(why);
 	int rc = cursor_remove(s->journalfd, path);
+	gone_remove(s->journalfd, path);
 	if (rc < 0)
 		buf_addf(error, "unsubscribe: %s: %s", name, strerror(errno));
 	else
@@ -330,6 +343,7 @@ static void visit(void *ctx, const char *name)
 	}
 	free(why);
 	if (cursor_remove(s->journalfd, name) == 0) {
+		gone_remove(s->journalfd, name);
 		census->count--;
 		s->changed = true;
 		log_incident(LOG_LEVEL_WARNING, sink, was.pos,

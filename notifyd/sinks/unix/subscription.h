@@ -36,6 +36,9 @@ void subscription_store(struct server *s, struct subscription *sub);
 /* Reading reached read_pos and all that came of it is with the client: moves the cursor there
  * unless something is unacknowledged. So what the filters leave out is not held for ever. */
 void subscription_settle(struct server *s, struct subscription *sub, uint64_t read_pos);
+/* Counts what was deleted before its client had it. */
+void subscription_gone(const struct server *s, const struct subscription *sub, uint64_t from,
+                       uint64_t to, uint64_t bytes);
 /* Shows that it is in use, so that it does not expire. */
 void subscription_touch(struct subscription *sub);
 

@@ -415,6 +415,7 @@ static int unix_run(struct sink *sink)
 	log_incident(LOG_LEVEL_INFO, sink->name, LOG_NOPOS, "listening on %s", u->listener.path);
 	start_loop(u);
 	tell_status(u);
+	worker_ready(sink->worker);
 
 	uv_run(&s->loop, UV_RUN_DEFAULT);
 
