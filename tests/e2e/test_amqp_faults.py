@@ -113,6 +113,7 @@ def unroutable(world):
 
 @case("a queue that is full refuses (basic.nack)", LONG)
 def nack(world):
+    bind(world)
     during(world, "a queue that is full", EACH, lambda: world.rabbit.ctl(
         "set_policy", "full", "^late$", '{"max-length":10}', "--apply-to",
         "queues"), lambda: world.rabbit.ctl("clear_policy", "full"),
