@@ -190,7 +190,10 @@ async function main() {
   while (!stopping) {
     const begun = Date.now();
     try {
-      await consume(amqp, opt, store, (fn) => { stop = fn; });
+      await consume(amqp, opt, store, (fn) => {
+        stop = fn;
+        if (stopping) stop();
+      });
     } catch (e) {
       stop = () => {};
       store.commit(); // what was added is seen: it is written, though not acknowledged

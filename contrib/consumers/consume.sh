@@ -26,8 +26,8 @@ E
 # One message, on standard input. Event and id are one row, on disk when sqlite3 ends. The text goes
 # as hex, whatever it holds.
 work() {
-	hex=$(od -An -v -tx1 | tr -d ' \n')
-	id=$(printf '%s' "$hex" | sha256sum)
+	hex=$(od -An -v -tx1 | tr -d ' \n') || return
+	id=$(printf '%s' "$hex" | sha256sum) || return
 	sqlite3 -bail "$CONSUME_INTO" > /dev/null << SQL
 .timeout 10000
 PRAGMA synchronous = FULL;
