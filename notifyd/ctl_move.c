@@ -2,6 +2,7 @@
 /* replay and skip: a sink's cursor is moved here while nobody holds it, else by who does. */
 #include "ctl.h"
 #include "ctl_place.h"
+#include "ctl_sink.h"
 #include "move.h"
 #include "stamp.h"
 #include "when.h"
@@ -21,43 +22,17 @@
 #include <time.h>
 #include <unistd.h>
 
-#define DEFAULT_SINK "local"
-#define WAIT_US      (30 * 1000 * 1000) /* for the worker */
-#define LOOK_US      50000
+#define WAIT_US (30 * 1000 * 1000) /* for the worker */
+#define LOOK_US 50000
 
 /* --- which cursor --- */
-
-static bool configured(const struct ctl *ctl, const char *sink, size_t len)
-{
-	const char *p = conf_str(&ctl->notifyd, "notifyd_sinks");
-	if (!p || !*p)
-		p = DEFAULT_SINK;
-	while (*(p += strspn(p, " \t"))) {
-		size_t n = strcspn(p, " \t");
-		if (n == len && !memcmp(p, sink, len))
-			return true;
-		p += n;
-	}
-	return false;
-}
-
-static const char *type_of(const struct ctl *ctl, const char *sink, size_t len)
-{
-	char key[sizeof "notifyd__type" + 64];
-	if (len > 64)
-		return NULL;
-	snprintf(key, sizeof key, "notifyd_%.*s_type", (int)len, sink);
-	const char *type = conf_get(ctl->conf, NULL, key);
-	bool local = len == strlen(DEFAULT_SINK) && !memcmp(sink, DEFAULT_SINK, len);
-	return !type && local ? "unix" : type;
-}
 
 /* EX_OK: there is such a cursor, or a sink that has none yet. */
 static int check_name(const struct ctl *ctl, int dir, const char *name)
 {
 	struct cursor_state state;
 	size_t len = strcspn(name, "@");
-	const char *type = type_of(ctl, name, len);
+	const char *type = ctl_sink_type(ctl, name, len);
 	bool there = cursor_peek(dir, name, &state) == 0 || errno == EBADMSG || errno == ENODATA;
 	if (!strcmp(name, "reset"))
 		return ctl_fail(EX_USAGE, "reset is notifyd's own and can't be moved");
@@ -71,7 +46,7 @@ static int check_name(const struct ctl *ctl, int dir, const char *name)
 		                "%s is of type unix: name one of its subscriptions, %s@NAME (see "
 		                "notifyctl subscriptions)",
 		                name, name);
-	} else if (!there && !configured(ctl, name, len)) {
+	} else if (!there && !ctl_sink_configured(ctl, name, len)) {
 		return ctl_fail(EX_NOINPUT, "there is no sink %s in notifyd_sinks", name);
 	}
 	return EX_OK;

@@ -2,6 +2,7 @@
 /* Everything is gathered into one JSON object; the table is printed from it. */
 #include "ctl.h"
 #include "ctl_backlog.h"
+#include "dead.h"
 #include "gone.h"
 #include "sink.h"
 #include "stamp.h"
@@ -158,6 +159,16 @@ static json_t *worker_object(const char *journal, const char *sink, bool running
 	return o;
 }
 
+static json_t *dead_object(int dir, const char *sink)
+{
+	struct dead_summary s;
+	if (dead_summary(dir, sink, &s) < 0)
+		return json_null();
+	return json_pack("{s:I, s:I, s:o, s:I}", "waiting", (json_int_t)s.waiting, "retrying",
+	                 (json_int_t)s.asked, "since", s.since ? iso(s.since) : json_null(),
+	                 "bytes", (json_int_t)s.bytes);
+}
+
 static bool required(const struct ctl *ctl, const char *name)
 {
 	static const struct conf_option *const tables[] = {sink_options, NULL};
@@ -219,6 +230,7 @@ static json_t *sink_object(const struct ctl *ctl, int dir, const char *name,
 		type = name;
 	json_object_set_new(o, "name", json_string(name));
 	json_object_set_new(o, "type", type ? json_string(type) : json_null());
+	json_object_set_new(o, "deadLetters", dead_object(dir, name));
 	json_object_set_new(o, "required", json_boolean(required(ctl, name)));
 	json_object_set_new(o, "gone", gone_object(dir, name, list, n));
 	json_object_set_new(o, "lag", json_null());
@@ -332,6 +344,18 @@ static void print_journal(const json_t *journal, const json_t *notifyd)
 	       (long long)number(journal, "lost"));
 }
 
+static void print_dead(const char *sink, const json_t *dead)
+{
+	json_int_t n = number(dead, "waiting"), again = number(dead, "retrying");
+	if (!n)
+		return;
+	printf("%-12s %lld dead letter%s since %s", "", (long long)n, n == 1 ? "" : "s",
+	       text(dead, "since"));
+	if (again)
+		printf(", %lld to be sent again", (long long)again);
+	printf(": notifyctl dead-letters list %s\n", sink);
+}
+
 static void print_sinks(const json_t *sinks)
 {
 	size_t i;
@@ -363,6 +387,7 @@ static void print_sinks(const json_t *sinks)
 		if (*text(o, "error"))
 			printf("%-12s last error %s: %s\n", "", text(o, "errorTime"),
 			       text(o, "error"));
+		print_dead(text(o, "name"), json_object_get(o, "deadLetters"));
 	}
 }
 

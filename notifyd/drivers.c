@@ -52,6 +52,10 @@ const struct conf_option sink_options[] = {
      "Whether events are kept until this sink has them. With no, the oldest that it has not "
      "delivered are deleted when the journal is short of room, before mboxevent_max_size or "
      "mboxevent_min_free would have new ones refused."},
+    {"dead_letters", CONF_SIZE, "256M", 1 << 20, INT64_C(1) << 40, NULL, "bytes",
+     "Room on the disk for events that can never be delivered. Once it is used up the next such "
+     "event stops the sink, and nothing is lost, until there is room again or the event can be "
+     "delivered. Of no use to sinks of type unix, which have no dead letters."},
     {NULL, CONF_STRING, NULL, 0, 0, NULL, NULL, NULL},
 };
 

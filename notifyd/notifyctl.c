@@ -47,6 +47,17 @@ static const struct ctl_command commands[] = {
      "it. Works while notifyd runs.\n"
      "  -t, --to now|ID     go on with what comes from now on, or with this event\n",
      ctl_skip, true},
+    {"dead-letters", "list SINK [--json] | show|retry|drop SINK ID...|--all",
+     "Events that a sink can never deliver, with the reason.\n"
+     "list: one a line: when it was given up, id, event, user, reason.\n"
+     "show: all that is known of it, as indented JSON.\n"
+     "retry: sends them to that sink again, in order; what fails again stays, with the new "
+     "reason.\n"
+     "When notifyd is down that is done once it runs.\n"
+     "drop: deletes them, and says how many.\n"
+     "  -a, --all           all there are, instead of IDs\n"
+     "  -j, --json          list: each as a JSON object\n",
+     ctl_dead, true},
     {"journal", "verify | dump [--from ID|POS] [--count N] [--json]",
      "verify: reads all of the journal and prints each damaged place; exits 65 when there is one.\n"
      "dump: prints records with all their facts, one a line.\n"

@@ -105,7 +105,7 @@ struct sink_module {
 extern const struct sink_driver *const sink_driver_reset;
 
 /* Options every sink has: type, groups, events, users, owners, mailboxes, from, headers,
- * required. */
+ * required, dead_letters. */
 extern const struct conf_option sink_options[];
 
 #endif

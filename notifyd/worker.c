@@ -12,6 +12,7 @@
 #include "link.h"
 #include "log.h"
 #include "move.h"
+#include "retry.h"
 #include "settings.h"
 #include "status.h"
 #include "when.h"
@@ -51,9 +52,11 @@ struct worker {
 	int link, journalfd;
 	bool stopping, hup, look;
 	bool move;         /* the cursor is to be moved, as soon as nothing is in flight */
+	bool retry;        /* dead letters are to be sent again, */
+	int64_t retry_at;  /* not before this */
 	bool ready;        /* LINK_READY was sent */
 	int64_t beat;      /* when LINK_ALIVE was last sent */
-	int64_t move_look; /* when it was last looked for */
+	int64_t move_look; /* when either was last looked for */
 
 	struct reader *reader;
 	struct cursor *cursor;
@@ -78,6 +81,11 @@ struct worker {
 	unsigned patience;  /* seconds of silence, after which the kernel ends this process */
 	char buried[256];   /* reason of the last dead letter that was told */
 	int64_t buried_told;
+	struct dead *dead;          /* NULL: there was never a need */
+	struct reader *sent_reader; /* of records in flight that became dead letters; NULL: none */
+	uint64_t behind;            /* the last one's next; 0: none since the driver was opened */
+	uint64_t retry_from;        /* the dead letter to go on with */
+	unsigned unsettled;         /* dead letters that the cursor may not pass yet */
 };
 
 static int64_t now_ms(void)
@@ -156,6 +164,12 @@ static bool wait_link(struct worker *w, int ms)
 	int64_t now = now_ms();
 	if (w->cursor && now - w->move_look >= MOVE_MS) {
 		w->move = move_asked(w->journalfd, w->sink->name);
+		if (dead_asked(w->journalfd, w->sink->name)) {
+			dead_heard(w->journalfd, w->sink->name);
+			w->retry = true;
+			w->retry_at = 0;
+			w->retry_from = 0;
+		}
 		w->move_look = now;
 	}
 	return worker_serve(w);
@@ -215,13 +229,18 @@ static int next(struct worker *w, int *share)
 	return w->pending;
 }
 
-static void advance(struct worker *w, uint64_t confirmed)
+/* SINK_OK, or SINK_RETRY: the cursor stays before dead letters that a power cut could take. */
+static int advance(struct worker *w, uint64_t confirmed)
 {
 	/* With nothing in flight all is done up to what waits, filtered records included. */
 	uint64_t pos = w->inflight ? confirmed : w->pending ? w->rec.pos : reader_pos(w->reader);
 	uint64_t delivered = w->base + w->sent - w->inflight;
 	if (pos <= cursor_get(w->cursor)->pos)
-		return;
+		return SINK_OK;
+	if (w->unsettled && dead_sync(w->dead) < 0)
+		return sink_why(w->sink, SINK_RETRY, "cannot write dead letters: %s",
+		                strerror(errno));
+	w->unsettled = 0;
 	bool failed = cursor_set(w->cursor, pos, delivered) < 0;
 	if (failed && !w->unwritten)
 		log_incident(LOG_LEVEL_ERROR, w->sink->name, pos,
@@ -230,6 +249,7 @@ static void advance(struct worker *w, uint64_t confirmed)
 		             strerror(errno));
 	w->unwritten = failed;
 	status_count(w->status, delivered - w->base, w->dropped, pos);
+	return SINK_OK;
 }
 
 /* It works (again). */
@@ -244,12 +264,43 @@ static void recovered(struct worker *w)
 	memset(w->reasons, 0, sizeof w->reasons);
 }
 
-/* SINK_OK or SINK_RETRY. */
+/* 0, or -1 with errno. */
+static int open_dead(struct worker *w, bool make)
+{
+	bool asked;
+	if (dead_open(&w->dead, w->journalfd, w->sink->name, make) < 0)
+		return errno == ENOENT && !make ? 0 : -1;
+	if (dead_begin(w->dead, w->sink->uuid, (uint64_t)conf_num(&w->sink->conf, "dead_letters"),
+	               &asked) == 0) {
+		w->retry |= asked;
+		return 0;
+	}
+	int why = errno;
+	dead_close(&w->dead);
+	errno = why;
+	return -1;
+}
+
+static int no_letter(struct worker *w)
+{
+	if (errno != EDQUOT)
+		return sink_why(w->sink, SINK_RETRY, "cannot write dead letters: %s",
+		                errno == EAGAIN ? "another process has locked them"
+		                                : strerror(errno));
+	char why[128];
+	snprintf(why, sizeof why, "%.100s", w->sink->why);
+	return sink_why(w->sink, SINK_RETRY,
+	                "its dead letters are full: see notifyctl dead-letters, or raise "
+	                "notifyd_%s_dead_letters; the next one: %s",
+	                w->sink->name, why);
+}
+
+/* SINK_OK or SINK_RETRY; to be followed by an advance(), sooner or later. */
 static int letter(struct worker *w, const struct record *rec)
 {
-	if (dead_letter(w->sink, rec) < 0)
-		return sink_why(w->sink, SINK_RETRY, "cannot write dead letters: %s",
-		                strerror(errno));
+	if ((!w->dead && open_dead(w, true) < 0) || dead_letter(w->dead, rec, w->sink->why) < 0)
+		return no_letter(w);
+	w->unsettled++;
 	w->dropped++;
 	/* Thousands may fail, each with a size of its own in the reason. */
 	int64_t since = now_ms() - w->buried_told;
@@ -264,13 +315,17 @@ static int letter(struct worker *w, const struct record *rec)
 	return SINK_OK;
 }
 
-/* The record at pos was in flight, and is a dead letter now. SINK_OK or SINK_RETRY. */
+/* The record at pos was in flight, and is a dead letter now. Those before it are settled, so the
+ * cursor may follow; one by one that would sync each. SINK_OK or SINK_RETRY. */
 static int bury_sent(struct worker *w, uint64_t pos)
 {
 	char *why = NULL;
 	struct record rec;
-	struct reader *r = reader_open(w->sink->journal, pos, &why);
-	int found = r ? reader_next(r, &rec) : -1;
+	if (!w->sent_reader)
+		w->sent_reader = reader_open(w->sink->journal, pos, &why);
+	else
+		reader_seek(w->sent_reader, pos);
+	int found = w->sent_reader ? reader_next(w->sent_reader, &rec) : -1;
 
 	/* What is damaged now was whole when it was sent. */
 	int result = found == 1 && rec.pos == pos ? letter(w, &rec)
@@ -280,10 +335,12 @@ static int bury_sent(struct worker *w, uint64_t pos)
 	                                                     why ? why : "it is not there");
 	if (result == SINK_OK) {
 		w->sent--;
-		advance(w, rec.next);
+		w->behind = rec.next;
+		recovered(w);
+	} else {
+		w->inflight++; /* still to be done: the cursor must not pass over it */
 	}
 	free(why);
-	reader_close(&r);
 	return result;
 }
 
@@ -293,12 +350,12 @@ static int flush(struct worker *w, int wait_ms)
 	uint64_t confirmed = 0;
 	size_t before = w->inflight;
 	int r = w->sink->driver->flush(w->sink, wait_ms, &confirmed, &w->inflight);
-	if (confirmed || (before && !w->inflight))
-		recovered(w);
 	if (r == SINK_DROP)
 		return bury_sent(w, confirmed);
-	if (r == SINK_OK || confirmed)
-		advance(w, confirmed);
+	if (confirmed || (before && !w->inflight))
+		recovered(w);
+	if ((r == SINK_OK || confirmed) && advance(w, confirmed) < 0)
+		return SINK_RETRY;
 	if (r == SINK_OK)
 		status_state(w->status, "%s", w->sink->note[0] ? w->sink->note : "connected");
 	return r;
@@ -310,10 +367,14 @@ static int bury(struct worker *w)
 	if (letter(w, &w->rec) < 0)
 		return SINK_RETRY;
 	w->pending = false;
-	/* Else the next failure would come back to it. */
-	if (!w->inflight)
-		advance(w, 0);
 	return SINK_OK;
+}
+
+/* Whether nothing more is to be sent for now: the cursor is to be moved, or dead letters are due.
+ */
+static bool leave(const struct worker *w)
+{
+	return w->stopping || w->move || (w->retry && now_ms() >= w->retry_at);
 }
 
 /* Hands records to the driver. How many, or SINK_RETRY; *full_r: it takes no more;
@@ -339,17 +400,26 @@ static int feed(struct worker *w, bool *full_r, bool *more_r)
 			 * Where that fails the driver will refuse it again. */
 			char why[sizeof w->sink->why];
 			memcpy(why, w->sink->why, sizeof why);
-			while (w->inflight && !w->stopping && !w->move) {
+			while (w->inflight && !leave(w)) {
 				wait_link(w, 0);
 				int f = flush(w, IDLE_MS);
 				if (f < 0)
 					return f;
 			}
 			memcpy(w->sink->why, why, sizeof why);
-			return w->inflight ? n : bury(w) < 0 ? SINK_RETRY : n + 1;
+			if (w->inflight)
+				return n;
+			if (bury(w) < 0)
+				return SINK_RETRY;
+			n++;
+			continue;
 		}
 		if (r < 0)
 			return r;
+		/* A failure from here on must not come back to those before it. Many in a row are
+		 * synced at once. */
+		if (w->unsettled && advance(w, 0) < 0)
+			return SINK_RETRY;
 		w->pending = false;
 		w->sent++;
 		w->inflight++;
@@ -358,12 +428,12 @@ static int feed(struct worker *w, bool *full_r, bool *more_r)
 	return n;
 }
 
-/* From open to the first failure: SINK_RETRY; SINK_OK when stopping, or to move. */
+/* From open to the first failure: SINK_RETRY; SINK_OK when there is something else to do. */
 static int deliver(struct worker *w)
 {
 	int64_t last = now_ms();
 	bool asleep = false;
-	while (!w->stopping && !w->move) {
+	while (!leave(w)) {
 		bool full, more;
 		int n = feed(w, &full, &more);
 		if (n < 0)
@@ -459,8 +529,10 @@ static void back_off(struct worker *w)
 	/* Jitter, so that a broker that comes back is not hit by all at one instant. */
 	int ms = w->backoff / 2 + (int)(random() % (w->backoff / 2 + 1));
 	tell_retry(w, ms);
-	for (int64_t end = now + ms, left;
-	     !w->stopping && !w->move && !w->hup && (left = end - now_ms()) > 0;)
+	/* Nor does it wait with dead letters that have just been asked for. */
+	for (int64_t end = now + ms, left; !w->stopping && !w->move && !w->hup &&
+	                                   !(w->retry && !w->retry_at) &&
+	                                   (left = end - now_ms()) > 0;)
 		wait_link(w, left < IDLE_MS ? (int)left : IDLE_MS);
 	worker_hup(w);
 }
@@ -485,12 +557,64 @@ static void move(struct worker *w)
 	reader_seek(w->reader, pos);
 }
 
+/* Says that it lives, between two steps of retry_run(). */
+static bool goes_on(void *ctx, const struct retry *r)
+{
+	struct worker *w = ctx;
+	if (r->delivered + r->failed > 0)
+		recovered(w);
+	wait_link(w, 0);
+	return !w->stopping && !w->move;
+}
+
+/* notifyctl dead-letters retry. SINK_OK or SINK_RETRY. */
+static int retry(struct worker *w)
+{
+	struct retry r = {.sink = w->sink,
+	                  .headers = w->headers,
+	                  .serve = goes_on,
+	                  .ctx = w,
+	                  .from = w->retry_from};
+	if (!w->dead && open_dead(w, false) < 0)
+		return sink_why(w->sink, SINK_RETRY, "cannot read dead letters: %s",
+		                strerror(errno));
+	w->retry = false; /* unless it is asked for once more */
+	if (!w->dead)
+		return SINK_OK;
+	r.dead = w->dead;
+	status_state(w->status, "sending dead letters again");
+	int code = retry_run(&r);
+	w->sent += r.delivered;
+	if (r.delivered + r.failed)
+		log_incident(r.failed ? LOG_LEVEL_WARNING : LOG_LEVEL_INFO, w->sink->name,
+		             LOG_NOPOS,
+		             "dead letters sent again: %llu delivered, %llu failed once more",
+		             (unsigned long long)r.delivered, (unsigned long long)r.failed);
+	if (code == SINK_OK && !w->stopping && !w->move)
+		return SINK_OK;
+	/* What comes anew is not kept waiting by them. */
+	if (!w->retry) {
+		w->retry_from = r.from;
+		w->retry_at = code == SINK_OK ? 0 : now_ms() + BACKOFF_MAX_MS;
+	}
+	w->retry = true;
+	return code;
+}
+
 static void serve(struct worker *w)
 {
 	struct sink *sink = w->sink;
 	while (!w->stopping) {
 		if (w->move)
 			move(w);
+		if (w->retry && now_ms() >= w->retry_at) {
+			int r = retry(w);
+			worker_ready(w);
+			if (r < 0)
+				back_off(w);
+			if (w->move || w->stopping)
+				continue;
+		}
 		status_state(w->status, *sink->next ? "connecting to %s" : "connecting",
 		             sink->next);
 		int r = sink->driver->open(sink);
@@ -499,6 +623,10 @@ static void serve(struct worker *w)
 			r = deliver(w);
 		}
 		sink->driver->close(sink);
+		/* Or dead letters would come again. */
+		if (advance(w, w->inflight ? w->behind : 0) < 0)
+			r = SINK_RETRY;
+		w->behind = 0;
 		/* What was not confirmed goes out again, from the lowest on. */
 		w->sent -= w->inflight;
 		w->inflight = 0;
@@ -576,12 +704,17 @@ static int run(struct worker *w, int journalfd)
 	if (gone_init(journalfd, sink->name) < 0)
 		log_incident(LOG_LEVEL_WARNING, sink->name, LOG_NOPOS, "cannot make gone/%s: %s",
 		             sink->name, strerror(errno));
+	if (open_dead(w, false) < 0) /* whoever needs them says so again */
+		log_incident(LOG_LEVEL_ERROR, sink->name, LOG_NOPOS, "cannot read dead letters: %s",
+		             strerror(errno));
 	w->status = status_open(sink->journal, sink->name);
 	serve(w);
 	status_close(&w->status);
+	dead_close(&w->dead);
 	cursor_sync(w->cursor);
 	cursor_close(&w->cursor);
 	reader_close(&w->reader);
+	reader_close(&w->sent_reader);
 	filter_free(&w->filter);
 	headers_free(&w->headers);
 	return EX_OK;
@@ -605,6 +738,7 @@ int worker_main(const char *conf_path, const char *name, int link_fd)
 	signal(SIGHUP, SIG_IGN);
 	signal(SIGPIPE, SIG_IGN);
 	signal(SIGALRM, SIG_DFL);
+	signal(SIGXFSZ, SIG_IGN); /* a full disk by another name */
 	srandom((unsigned)(now_ms() ^ getpid()));
 	fcntl(link_fd, F_SETFL, O_NONBLOCK);
 	say(&w, LINK_ALIVE);

@@ -311,7 +311,7 @@ def drain():
         for run in range(3):
             for kind, what in ways:
                 for who in ("ours", "bare") if run % 2 else ("bare", "ours"):
-                    queue = "-".join((kind, what, who, str(run)))
+                    queue = kind + what + who + str(run)
                     if who == "ours":
                         b.sink(queue, queue, kind, what)
                         n, _, seconds = b.stage.consumer("drain", b.stage.cyrus.journal, queue,

@@ -2,6 +2,7 @@
 """A private notifyd, and notifyctl beside it."""
 
 import glob
+import json
 import os
 import shlex
 import shutil
@@ -108,3 +109,13 @@ class Notifyd:
     def ctl(self, *args, check=True, timeout=60, input=None):
         return self.box.run([self.notifyctl, "-C", self.imapd_conf] + list(args),
                             check=check, timeout=timeout, input=input, user=self.box.user)
+
+    def dead(self, sink):
+        """All dead letters of a sink, as `show` tells them."""
+        text = self.ctl("dead-letters", "show", sink, "--all").stdout
+        found, at = [], 0
+        while at < len(text):
+            one, at = json.JSONDecoder().raw_decode(text, at)
+            found.append(one)
+            at += 1  # the line feed
+        return found

@@ -161,14 +161,10 @@ def stall(world):
 def dead(world):
     world.cyrus.configure({"notifyd_stuck_mode": "drop"})
     hup(world, "configuration reloaded")
-    path = world.box.at("journal", "dead", "stuck")
     world.send([event(n) for n in range(1105, 1110)])
 
     def letters():
-        if not os.path.exists(path):
-            return []
-        with open(path, encoding="utf-8") as f:
-            return [json.loads(line) for line in f]
+        return world.notifyd.dead("stuck")
 
     wait_for("dead letters", lambda: 1109 in [x["event"]["vnd.example.n"] for x in letters()], 20)
     got = [x for x in letters() if x["event"]["vnd.example.n"] >= 1105]
@@ -191,8 +187,7 @@ def dead_row(world):
     world.send([dict(event(n), pad="x" * (400000 + n)) for n in range(1110, 1116)] + [event(1116)])
     log.settimeout(20)
     check(b'"vnd.example.n":1116' in log.recv(1 << 20), "the event behind them")
-    with open(box.at("journal", "dead", "sys"), encoding="utf-8") as f:
-        got = [json.loads(line) for line in f]
+    got = world.notifyd.dead("sys")
     same([x["event"]["vnd.example.n"] for x in got], list(range(1110, 1116)), "dead letters")
     same(len({x["reason"] for x in got}), 6, "a reason of its own each")
     with open(box.at("log", "notifyd.log"), encoding="utf-8") as f:
@@ -223,8 +218,7 @@ def hung(world):
     hup(world, "configuration reloaded")
 
     def buried():
-        with open(world.box.at("journal", "dead", "stuck"), encoding="utf-8") as f:
-            return '"vnd.example.n":1117' in f.read()
+        return 1117 in [x["event"]["vnd.example.n"] for x in world.notifyd.dead("stuck")]
 
     wait_for("the next worker", buried, 60)
 

@@ -24,7 +24,7 @@ enum kind { KIND_FILE, KIND_STREAM, KIND_SYSLOG };
 
 struct line {
 	size_t end; /* offset in `text` of its end */
-	uint64_t next;
+	uint64_t pos, next;
 };
 
 struct log {
@@ -219,7 +219,7 @@ static int log_send(struct sink *sink, const struct record *rec)
 	buf_addc(&l->text, '\n');
 	if (l->text.failed)
 		return sink_why(sink, SINK_RETRY, "out of memory");
-	l->lines[l->first + l->count++] = (struct line){l->text.len, rec->next};
+	l->lines[l->first + l->count++] = (struct line){l->text.len, rec->pos, rec->next};
 	return SINK_OK;
 }
 
@@ -292,12 +292,20 @@ static int flush_stream(struct sink *sink, struct log *l, int wait_ms, uint64_t 
 static int flush_syslog(struct sink *sink, struct log *l, int wait_ms, uint64_t *confirmed_r)
 {
 	struct pollfd p = {l->fd, POLLOUT, 0};
+	bool told = false;
 	while (l->count) {
 		size_t len = l->lines[l->first].end - l->written - 1; /* without the line feed */
 		if (send(l->fd, l->text.s + l->written, len, MSG_NOSIGNAL) < 0) {
-			if (errno == EMSGSIZE)
+			if (errno == EMSGSIZE && told)
+				return SINK_OK; /* what was confirmed is told first */
+			if (errno == EMSGSIZE) {
+				uint64_t pos = l->lines[l->first].pos;
+				l->written = l->lines[l->first].end;
+				confirm(l, confirmed_r);
+				*confirmed_r = pos;
 				return sink_why(sink, SINK_DROP,
 				                "%zu bytes are more than syslog takes", len);
+			}
 			if (errno != EAGAIN && errno != EINTR)
 				return sink_why(sink, SINK_RETRY, "syslog: %s", strerror(errno));
 			if (poll(&p, 1, wait_ms) <= 0)
@@ -307,6 +315,7 @@ static int flush_syslog(struct sink *sink, struct log *l, int wait_ms, uint64_t 
 		}
 		l->written = l->lines[l->first].end;
 		confirm(l, confirmed_r);
+		told = true;
 	}
 	return SINK_OK;
 }
