@@ -271,15 +271,13 @@ class Broker:
             raise Failed("there is no RabbitMQ, or this is built without amqp")
         self.stage.notifyd.start()  # makes the journal
         self.stage.notifyd.stop()
-        self.stage.caller("fill", backlog)
         self.bodies = self.stage.box.at("bodies")
-        with open(self.stage.events, encoding="utf-8") as f:
-            distinct = len(f.readlines())
-        text = self.stage.notifyd.ctl("tail", "--since", "1h").stdout.splitlines()
-        self.events = len(text)
+        self.stage.caller("fill", 1)  # each of the events, and one more
+        text = self.stage.notifyd.ctl("tail", "--since", "1h").stdout.splitlines(True)
         with open(self.bodies, "w", encoding="utf-8") as f:
-            f.writelines(line + "\n" for line in text[:distinct])
-        del text
+            f.writelines(text[:-1])
+        self.stage.caller("fill", backlog)
+        self.events = 2 * len(text) - 1 + backlog
 
     def publisher(self, exchange, queue, kind, count, how, bodies=None):
         return [self.stage.box.at("publisher"), str(self.rabbit.port), exchange, queue, kind,
