@@ -114,7 +114,8 @@ uint64_t reader_missing(uint64_t pos, uint64_t base)
 static void gap(struct reader *r, uint64_t len)
 {
 	r->damage.gap++;
-	r->damage.at = r->pos;
+	r->damage.gone += len;
+	r->damage.gap_at = r->damage.at = r->pos;
 	r->damage.len = len;
 }
 

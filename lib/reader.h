@@ -29,7 +29,9 @@ struct reader_damage {
 	uint64_t torn;    /* places where bytes were skipped inside a segment */
 	uint64_t bytes;   /* bytes skipped there */
 	uint64_t gap;     /* segments that were gone before they were read: positions jumped */
-	uint64_t at, len; /* the last one; of a gap, boots in it are not counted */
+	uint64_t gone;    /* bytes of these; boots in between are not counted */
+	uint64_t gap_at;  /* the last of these */
+	uint64_t at, len; /* the last one of both */
 };
 const struct reader_damage *reader_damage(const struct reader *r);
 

@@ -27,8 +27,7 @@ struct relief {
 		uint64_t pos; /* its cursor's, when it last lost something */
 		int64_t when; /* monotonic seconds */
 	} told[SINKS];
-	uint64_t lost; /* lost_total() at the last look */
-	bool known;    /* there was one */
+	uint64_t lost; /* lost_total() at the last look, or at first */
 	bool refusing;
 	uint64_t before; /* lost_total() before that */
 	int64_t grew;    /* when lost grew, monotonic seconds */
@@ -41,9 +40,12 @@ static int64_t seconds(void)
 	return t.tv_sec;
 }
 
-struct relief *relief_new(void)
+struct relief *relief_new(int journalfd)
 {
-	return calloc(1, sizeof(struct relief));
+	struct relief *r = calloc(1, sizeof *r);
+	if (r)
+		r->lost = lost_total(journalfd);
+	return r;
 }
 
 void relief_free(struct relief **r)
@@ -138,11 +140,7 @@ static void tell_refused(struct relief *r, const struct settings *s, int journal
 {
 	uint64_t lost = lost_total(journalfd), pos;
 	int64_t now = seconds();
-	if (!r->known || lost < r->lost) {
-		r->known = true;
-		r->lost = lost;
-	}
-	if (lost != r->lost) {
+	if (lost > r->lost) {
 		const char *why = refusal(journalfd, opt);
 		const struct sink *sink = NULL;
 		bool behind = why && keeper_lowest(s, journalfd, true, &pos, &sink) && sink;

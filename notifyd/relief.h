@@ -9,8 +9,9 @@
 
 struct relief;
 
-/* NULL when memory is short; relief_look() takes it, and tells nothing. */
-struct relief *relief_new(void);
+/* Events lost from now on are told. NULL when memory is short; relief_look() takes it, and tells
+ * nothing. */
+struct relief *relief_new(int journalfd);
 void relief_free(struct relief **r);
 
 /* To be called whenever a segment was begun, and about once a second. Deletes from the oldest

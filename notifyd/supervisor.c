@@ -761,7 +761,7 @@ int supervisor_main(const char *conf_path, struct settings *settings)
 	s.ticked = s.began = uv_now(&s.loop);
 	uv_timer_start(&s.tick, on_tick, TICK_MS, TICK_MS);
 	s.sync_status = status_open(dir, STATUS_SYNC);
-	s.relief = relief_new();
+	s.relief = relief_new(s.journalfd);
 	start_timers(&s);
 
 	for (size_t i = 0; i < settings->n_sinks; i++)

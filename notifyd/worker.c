@@ -176,15 +176,15 @@ static bool wait_link(struct worker *w, int ms)
 }
 
 /* The journal goes on at `to`. */
-static void tell_gone(struct worker *w, const struct reader_damage *d, uint64_t to)
+static void tell_gone(struct worker *w, uint64_t from, uint64_t to, uint64_t bytes)
 {
 	const struct cursor_state *at = cursor_get(w->cursor);
-	w->gone += d->len;
-	if (gone_add(w->journalfd, w->sink->name, d->at, to, d->len) < 0 || !w->gone_told ||
+	w->gone += bytes;
+	if (gone_add(w->journalfd, w->sink->name, from, to, bytes) < 0 || !w->gone_told ||
 	    now_ms() - w->gone_told > GONE_MS) {
 		bool required = conf_num(&w->sink->conf, "required");
 		log_incident(
-		    required ? LOG_LEVEL_ERROR : LOG_LEVEL_WARNING, w->sink->name, d->at,
+		    required ? LOG_LEVEL_ERROR : LOG_LEVEL_WARNING, w->sink->name, from,
 		    "%llu bytes of the journal were deleted before this sink had them%s; it "
 		    "goes on at %016llx",
 		    (unsigned long long)w->gone, required ? "" : " (required: no)",
@@ -206,7 +206,7 @@ static void tell_damage(struct worker *w, uint64_t to)
 		             "%llu damaged bytes of the journal were passed over",
 		             (unsigned long long)d->len);
 	if (d->gap != w->damage.gap)
-		tell_gone(w, d, to);
+		tell_gone(w, d->gap_at, to, d->gone - w->damage.gone);
 	w->damage = *d;
 }
 

@@ -148,6 +148,7 @@ def gap(world):
 def outage(world):
     world.cyrus.configure({"notifyd_dead_required": "yes"})
     away(world, "dead")
+    wait_for("what both have goes", lambda: status(world)["journal"]["room"]["left"] > MAX / 2)
     world.kept = world.sent
     refused = 0
     while world.sent < world.kept + OUTAGE:
@@ -206,6 +207,29 @@ def drains(world):
     live = [n for n in numbers(world, "live") if n >= world.kept]
     check(len(live) > 500, "only %d were kept" % len(live))
     same([n for n in numbers(world, "dead") if n >= world.kept], live, "lines of both sinks")
+
+
+@case("a subscription of a unix sink that is not required gives way, is told, and counted")
+def subscription(world):
+    world.notifyd.stop()
+    world.cyrus.configure({"notifyd_sinks": "live local", "notifyd_local_required": "no"})
+    world.notifyd.start()
+    client = world.subscribe("indexer", reconnect=False)
+    send(world, 10)
+    client.wait(lambda e: len([x for x in e if "vnd.example.n" in x]) >= 10)
+    client.close()
+    lost, begun = status(world)["journal"]["lost"], world.sent
+    while world.sent < begun + 3000:
+        send(world, CHUNK)
+        wait_for("room for more", lambda: status(world)["journal"]["room"]["left"] >= 1 << 17)
+    same(status(world)["journal"]["lost"], lost, "events lost")
+    waiting = sink(world, "local")["gone"]
+    check(waiting["bytes"] > MAX / 2, "gone, before it comes back: %r" % waiting)
+    client = world.subscribe("indexer", reconnect=False)
+    client.wait(lambda e: e and e[-1].get("vnd.example.n") == world.sent - 1)
+    client.close()
+    same(sink(world, "local")["gone"], waiting, "gone, after it came back")
+    same(len([line for line in client.other if "gap" in str(line)]), 1, "lines that tell it so")
 
 
 @case("status says who forces the journal to disk, and how far that is")

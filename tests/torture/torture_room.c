@@ -366,9 +366,10 @@ static void moved(int n)
 		put();
 		snprintf(away, sizeof away, "%s.away", dir);
 		good = rename(dir, away) == 0 && journal_init(dir, &why) == 0 && good;
-		for (int tries = 0; tries < 3000 && in_new == last; tries++) {
+		/* not so many that the segment is full, after which it would go there anyway */
+		for (int tries = 0; tries < 30 && in_new == last; tries++) {
 			put();
-			usleep(10000);
+			usleep(100000);
 			struct reader *r = reader_open(dir, 0, &why);
 			while (reader_next(r, &rec) == 1)
 				in_new++;

@@ -169,7 +169,7 @@ static void test_damaged_cursor(void **state)
 	assert_int_equal(write(fd, noise, sizeof noise), sizeof noise);
 	close(fd);
 	keeper_trim(settings, fixture_fd);
-	struct relief *r = relief_new();
+	struct relief *r = relief_new(fixture_fd);
 	assert_string_equal(printed(r), "");
 	assert_int_equal(oldest(), bases[0]);
 	relief_free(&r);
@@ -183,7 +183,7 @@ static void test_gives_way(void **state)
 	(void)state;
 	uint64_t *bases, *later;
 	struct journal *j = writer();
-	struct relief *r = relief_new();
+	struct relief *r = relief_new(fixture_fd);
 	configure("");
 	put_cursor("a", SEGMENT_HEADER);
 	put_cursor("b", SEGMENT_HEADER + 100);
@@ -232,7 +232,7 @@ static void test_no_cursor(void **state)
 {
 	(void)state;
 	struct journal *j = writer();
-	struct relief *r = relief_new();
+	struct relief *r = relief_new(fixture_fd);
 	configure("");
 	put_cursor("a", UINT64_MAX / 2);
 	fill(j, 14);
@@ -249,7 +249,7 @@ static void test_retained(void **state)
 {
 	(void)state;
 	struct journal *j = writer();
-	struct relief *r = relief_new();
+	struct relief *r = relief_new(fixture_fd);
 	configure("mboxevent_retain: 1h\n");
 	put_cursor("a", UINT64_MAX / 2);
 	put_cursor("b", UINT64_MAX / 2);
@@ -275,7 +275,7 @@ static void test_refused(void **state)
 	struct record rec = {.event = STR("MessageNew"), .json = {json, sizeof json}};
 	const char *why = "";
 	struct journal *j = writer();
-	struct relief *r = relief_new();
+	struct relief *r = relief_new(fixture_fd);
 	configure("");
 	put_cursor("a", SEGMENT_HEADER);
 	put_cursor("b", UINT64_MAX / 2);
@@ -389,11 +389,24 @@ static void test_gap_over_boot(void **state)
 	assert_int_equal(reader_damage(r)->gap, 1);
 	assert_int_equal(reader_damage(r)->at, 1000);
 	assert_int_equal(reader_damage(r)->len, 4000);
+	assert_int_equal(reader_damage(r)->gone, 4000);
 	assert_int_equal(rec.pos, seg.base + SEGMENT_HEADER);
 	reader_close(&r);
 	r = reader_open(fixture_dir, 5000, &why); /* it had all of the boot before */
 	assert_int_equal(reader_next(r, &rec), 1);
 	assert_int_equal(reader_damage(r)->gap, 0);
+	reader_close(&r);
+	/* the header behind the hole damaged too: the hole is told all the same */
+	char name[SEGMENT_NAME + 1];
+	segment_name(name, seg.base);
+	int fd = openat(fixture_fd, name, O_WRONLY);
+	assert_int_equal(pwrite(fd, "x", 1, 20), 1);
+	close(fd);
+	r = reader_open(fixture_dir, 1000, &why);
+	assert_int_equal(reader_next(r, &rec), 1);
+	assert_int_equal(reader_damage(r)->torn, 1);
+	assert_int_equal(reader_damage(r)->gap_at, 1000);
+	assert_int_equal(reader_damage(r)->gone, 4000);
 	reader_close(&r);
 	journal_close(&j);
 }

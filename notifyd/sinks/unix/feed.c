@@ -14,9 +14,9 @@
 struct feed {
 	struct reader *reader;
 	struct subscription *sub;
-	struct filter *filter; /* the subscription's; NULL: none */
-	uint64_t gaps, torn;   /* reader_damage() that was dealt with */
-	char gap[JOURNAL_ID];  /* to be told before the first event; "": none */
+	struct filter *filter;     /* the subscription's; NULL: none */
+	uint64_t gaps, gone, torn; /* reader_damage() that was dealt with */
+	char gap[JOURNAL_ID];      /* to be told before the first event; "": none */
 	/* The first position may lie inside a record that is just being written (the journal's
 	 * end), or come from the client: what the reader finds damaged there is no damage. */
 	bool fresh;
@@ -138,13 +138,14 @@ static void check_damage(struct server *s, struct feed *f, uint64_t to, struct b
 		log_damage(s, d, true);
 		/* A new one may ask for what has long been deleted. */
 		if (f->sub && !(f->fresh && subscription_made(f->sub)))
-			subscription_gone(s, f->sub, d->at, to, d->len);
+			subscription_gone(s, f->sub, d->gap_at, to, d->gone - f->gone);
 		if (!f->gap[0])
 			journal_id(f->gap, s->sink->uuid, d->at);
 	} else if (d->torn != f->torn && !f->fresh) {
 		log_damage(s, d, false);
 	}
 	f->gaps = d->gap;
+	f->gone = d->gone;
 	f->torn = d->torn;
 	if (f->gap[0] && f->sub)
 		add_gap(s, f, to, out);
