@@ -456,6 +456,9 @@ static int deliver(struct worker *w)
 		} else if (now_ms() - last < RESTLESS_MS) {
 			wait_link(w, LOOK_MS);
 		} else if (!asleep) {
+			/* The driver holds its connection though there is nothing to confirm: the
+			 * next failure is a new one. */
+			recovered(w);
 			/* The answer means that the watch stands: one more look, then sleep. */
 			reader_rest(w->reader);
 			status_flush(w->status);
