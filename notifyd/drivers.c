@@ -11,10 +11,16 @@ extern const struct sink_driver sink_fail, sink_log, sink_null, sink_unix;
 #ifdef HAVE_AMQP
 extern const struct sink_driver sink_amqp;
 #endif
+#ifdef HAVE_APNS
+extern const struct sink_driver sink_apns;
+#endif
 
 const struct sink_driver *const sink_drivers[] = {
 #ifdef HAVE_AMQP
     &sink_amqp,
+#endif
+#ifdef HAVE_APNS
+    &sink_apns,
 #endif
     &sink_fail, &sink_log, &sink_null, &sink_unix, NULL,
 };
@@ -22,6 +28,9 @@ const struct sink_driver *const sink_drivers[] = {
 const char *const sink_drivers_off[] = {
 #ifndef HAVE_AMQP
     "amqp",
+#endif
+#ifndef HAVE_APNS
+    "apns",
 #endif
     NULL,
 };
@@ -37,7 +46,7 @@ const struct conf_option sink_options[] = {
     {"type", CONF_STRING, NULL, 0, 0, NULL, NULL, "The driver. Every sink must have one."},
     {"groups", CONF_LIST, NULL, 0, 0, NULL, NULL,
      "Deliver only events of these groups: message, flags, mailbox, access, subscription, quota, "
-     "calendar, applepushservice, jmap, other."},
+     "calendar, applepushservice, jmap, push, other."},
     {"events", CONF_LIST, NULL, 0, 0, NULL, NULL,
      "Deliver only events of these types, such as MessageNew or vnd.cmu.MessageCopy."},
     {"users", CONF_LIST, NULL, 0, 0, NULL, NULL,
