@@ -81,7 +81,7 @@ static void set(struct event *e, struct str key, const char *value)
 
 static void set_mailboxes(struct announce *a, const struct due *due)
 {
-	if (!due->mailboxes.len || due->n_mailboxes > GATHER_MAILBOXES)
+	if (!due->mailboxes.len || (due->reason & REASON_MANY))
 		return;
 	const char *p = due->mailboxes.s, *end = p + due->mailboxes.len;
 	buf_reset(&a->list);

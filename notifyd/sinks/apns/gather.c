@@ -205,11 +205,14 @@ static bool has_mailbox(const struct due *d, struct str name)
 
 static bool add_mailbox(struct due *d, struct str name)
 {
-	if (!name.len || d->n_mailboxes > GATHER_MAILBOXES || memchr(name.s, '\n', name.len) ||
+	if (!name.len || (d->reason & REASON_MANY) || memchr(name.s, '\n', name.len) ||
 	    (d->mailboxes.len && has_mailbox(d, name)))
 		return false;
-	if (++d->n_mailboxes > GATHER_MAILBOXES)
+	if (d->n_mailboxes == GATHER_MAILBOXES) {
+		d->reason |= REASON_MANY;
 		return true;
+	}
+	d->n_mailboxes++;
 	buf_add(&d->mailboxes, name.s, name.len);
 	buf_addc(&d->mailboxes, '\n');
 	return true;

@@ -11,9 +11,10 @@
 
 #include <sys/queue.h>
 
-#define GATHER_MAILBOXES 64 /* names kept of an entry; with more, none is of use */
+#define GATHER_MAILBOXES 64 /* names kept of an entry */
 
-enum gather_reason { REASON_NEW = 1, REASON_CHANGE = 2 };
+/* REASON_MANY: there were more names than are kept. */
+enum gather_reason { REASON_NEW = 1, REASON_CHANGE = 2, REASON_MANY = 4 };
 
 /* What shall come of an entry: a push, or a PushDue. */
 enum gather_want { WANT_PUSH, WANT_EVENT, WANTS };
@@ -30,7 +31,7 @@ struct due {
 	unsigned reason, tries;
 	unsigned taken_reason;  /* DUE_TAKEN: of what is under way */
 	struct buf mailboxes;   /* names, each ended by a line feed, each once */
-	unsigned n_mailboxes;   /* more than GATHER_MAILBOXES: names are missing */
+	unsigned n_mailboxes;   /* names that are not under way */
 	size_t taken_mailboxes; /* DUE_TAKEN: bytes that were there when it was taken */
 	enum due_state state;
 	bool stored;  /* the caller's: it is written down */

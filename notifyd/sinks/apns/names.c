@@ -108,7 +108,7 @@ static void add_character(struct buf *out, uint32_t c)
 	}
 }
 
-/* The characters between & and -. A lone surrogate becomes what fact() makes U+FFFD of. */
+/* The characters between & and -. Half of a pair is none. */
 static void decode_run(struct str run, struct buf *out)
 {
 	uint32_t bits = 0, high = 0;
@@ -301,7 +301,7 @@ bool names_translate(struct names *n, struct str user, struct str name, struct n
 	buf_reset(&n->mailbox);
 	if (!name.len || !user.len ||
 	    !(n->alternative ? alternative(n, user, name) : standard(n, user, name)) ||
-	    n->owner.failed || n->mailbox.failed)
+	    n->owner.failed || n->mailbox.failed || !n->mailbox.len)
 		return false;
 	place_r->owner =
 	    fact(n->facts.owner, sizeof n->facts.owner, (struct str){n->owner.s, n->owner.len});

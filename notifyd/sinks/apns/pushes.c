@@ -92,7 +92,7 @@ static int spell(struct apns *a, const struct device *d, const struct due *due, 
 	const char *p = due->mailboxes.s, *end = p + due->mailboxes.len, *why;
 	buf_reset(out);
 	*names_r = (struct str){"", 0};
-	if (!a->hashes || !due->mailboxes.len || due->n_mailboxes > GATHER_MAILBOXES)
+	if (!a->hashes || !due->mailboxes.len || (due->reason & REASON_MANY))
 		return 0;
 	for (const char *stop; p < end && (stop = memchr(p, '\n', (size_t)(end - p)));
 	     p = stop + 1) {
@@ -141,7 +141,7 @@ static int push(struct apns *a, struct due *d, int64_t now, int64_t wall, bool *
 {
 	struct device device;
 	const char *why;
-	int r = registry_get(a->registry, d->device, &device, &why), taken;
+	int r = registry_get(a->registry, d->device, &device, &why), taken = APNS_WAIT;
 	if (r < 0)
 		return broken(a, why);
 	bool old = d->event + a->expiration <= wall;
