@@ -2,7 +2,8 @@
 /* The way to Apple's provider API: one HTTP/2 connection, authenticated by a client certificate
  * or a provider token, on which pushes are streams. No call blocks but apns_client_step(), and
  * that no longer than it is told to. Whatever the server does is an answer or a state, never an
- * end. After its first pushes it allocates nothing more a push. */
+ * end. What it keeps is bounded by options.inflight.
+ * SIGPIPE must be ignored. */
 #ifndef NOTIFYD_APNS_CLIENT_H
 #define NOTIFYD_APNS_CLIENT_H
 
@@ -22,8 +23,11 @@ struct apns_client_options {
 	const char *certificate, *key; /* PEM files, which may be the same */
 	const char *token_key;         /* PEM file: Apple's AuthKey_....p8 */
 	const char *key_id, *team_id;  /* ten characters each */
-	int64_t timeout; /* milliseconds that connecting, and then an answer, may take */
-	size_t inflight; /* pushes without answer at most, whatever the server allows */
+	int64_t timeout;        /* milliseconds that connecting, and then an answer, may take */
+	int64_t retry_max;      /* milliseconds between attempts to connect at most; after a refusal
+	                           always      about so long */
+	int64_t (*clock)(void); /* seconds since 1970; NULL: the system's */
+	size_t inflight;        /* pushes without answer at most, whatever the server allows */
 };
 
 /* Everything about the options that can be told without connecting: which are missing, files
@@ -81,7 +85,8 @@ struct apns_answer {
 	int64_t retry_after_ms; /* APNS_BACK_OFF */
 };
 
-/* Called by apns_client_step() alone, once for each push taken. May call apns_client_submit(). */
+/* Called by apns_client_step() alone, once for each push taken. May call apns_client_submit(), but
+ * no other function of these. */
 typedef void (*apns_answer_fn)(void *ctx, void *ref, const struct apns_answer *answer);
 
 enum {
@@ -94,7 +99,7 @@ enum {
 	                   or token with characters that it can't have: as APNS_DROP */
 };
 
-/* The push is copied. Connects when there is no connection. */
+/* The push is copied. Connects when there is no connection (APNS_WAIT until there is one). */
 int apns_client_submit(struct apns_client *c, const struct apns_push *p);
 
 /* Moves bytes, waits up to wait_ms for the first progress (0: not at all), and tells what
