@@ -31,6 +31,7 @@ int ctl_check(struct ctl *ctl, int argc, char **argv);
 int ctl_journal(struct ctl *ctl, int argc, char **argv);
 int ctl_replay(struct ctl *ctl, int argc, char **argv);
 int ctl_skip(struct ctl *ctl, int argc, char **argv);
+int ctl_devices(struct ctl *ctl, int argc, char **argv);
 int ctl_validate(struct ctl *ctl, int argc, char **argv);
 
 /* "notifyctl: ..." on stderr; returns code. */

@@ -16,6 +16,7 @@
 #define COUNT_MS  30000   /* between two counts of devices */
 #define EXPIRE_MS 3600000 /* between two looks for devices that are expired */
 #define WAIT_MAX  3600000 /* no entry waits longer, whatever the clock was set to */
+#define RETRY_MS  60000   /* between two attempts to connect at most */
 #define BUSY_MS   1000    /* for notifyctl, which writes in small pieces */
 
 static const struct conf_option options[] = {
@@ -98,6 +99,7 @@ static int open_client(struct sink *sink, struct apns_client **client_r)
 	    .key_id = conf_str(c, "key_id"),
 	    .team_id = conf_str(c, "team_id"),
 	    .timeout = conf_num(c, "timeout"),
+	    .retry_max = RETRY_MS,
 	    .inflight = (size_t)conf_num(c, "inflight"),
 	};
 	char *why = NULL;

@@ -53,7 +53,8 @@ static const char *const queries[] = {
     " collection) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)"
     " ON CONFLICT (token, kind, account) DO UPDATE SET user = excluded.user,"
     " topic = excluded.topic, version = excluded.version, registered = excluded.registered,"
-    " expires = excluded.expires RETURNING id",
+    " expires = excluded.expires",
+    "SELECT id FROM device WHERE token = ?1 AND kind = ?2 AND account = ?3",
     "DELETE FROM watch WHERE device = ?1",
     "INSERT OR REPLACE INTO watch VALUES (?1, ?2, ?3, ?4)",
     "SELECT " DEVICE " FROM device d WHERE d.id = ?1",
@@ -86,6 +87,7 @@ enum query {
 	UNWATCH_OLD,
 	DELETE_OLD,
 	PUT,
+	FIND,
 	UNWATCH,
 	WATCH,
 	GET,
@@ -541,12 +543,16 @@ static int put(struct registry *r, const struct device *d, const char *token, in
 		bind_text(s, 9, slash + 1);
 	else
 		sqlite3_bind_null(s, 9);
+	if (run(r, s, why_r) < 0)
+		return -1;
+	s = query(r, FIND);
+	bind_text(s, 1, token);
+	sqlite3_bind_int(s, 2, (int)d->kind);
+	bind_text(s, 3, d->account);
 	int code = step(s), ret = 0;
-	if (code == SQLITE_ROW) {
+	if (code == SQLITE_ROW)
 		*id_r = sqlite3_column_int64(s, 0);
-		code = step(s);
-	}
-	if (code != SQLITE_DONE)
+	else
 		ret = fail(r, why_r);
 	sqlite3_reset(s);
 	return ret;
