@@ -8,7 +8,7 @@
  *   {"max_streams":N}                  SETTINGS to all connections, and new ones
  *   {"clock_offset":S}                 how far this server's clock is ahead
  *   {"forget":true}                    all of the above but max_streams
- *   {"stats":true}
+ *   {"stats":true}   "most" streams open at once, since it was told to forget, and counts
  * ANSWER: {"status", "reason", "timestamp", "retry_after", "delay_ms", "body" (as it is, instead of
  * the usual JSON), "action": "never", "reset" (with "code") or "close"}. A push that the server
  * would refuse anyway is refused, whatever the script says. */

@@ -224,6 +224,8 @@ static void answer(struct stream *s)
 	json_int_t timestamp = 0, delay = 0, retry_after = 0, code = NGHTTP2_INTERNAL_ERROR;
 	int status = 200;
 
+	if (c->last && s->id > c->last)
+		return;
 	s->body[s->request.body.len < BODY_ROOM ? s->request.body.len : BODY_ROOM] = '\0';
 	s->request.body.s = s->body;
 	struct verdict v = strict_check(&world.strict, &c->peer, &s->request);
@@ -498,6 +500,8 @@ static json_t *control(json_t *command)
 	json_int_t n;
 
 	int r = script_command(&world.script, command);
+	if (json_object_get(command, "forget"))
+		world.most = world.strict.clock_offset = 0;
 	if (!r)
 		return json_object();
 	if (r < 0)

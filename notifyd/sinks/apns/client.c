@@ -272,9 +272,13 @@ static void renew(struct apns_client *c, const struct stream *st, const char *re
 	set_why(c, reason, hint);
 }
 
+/* What the answer, or its lack, means for the push; and for the connection. */
 static void conclude(struct apns_client *c, const struct stream *st, struct apns_answer *a,
-                     struct answers *read, char *reason, size_t size)
+                     char *reason, size_t size)
 {
+	struct answers read;
+	char said[ANSWERS_REASON_MAX + 16];
+
 	a->status = st->status;
 	a->reason = reason;
 	if (!st->status) {
@@ -283,12 +287,14 @@ static void conclude(struct apns_client *c, const struct stream *st, struct apns
 		snprintf(reason, size, "%s", *why ? why : "the connection was lost");
 		return;
 	}
-	answers_read(st->status, st->body, st->body_len, read);
-	a->outcome = read->outcome;
-	a->timestamp_ms = read->timestamp_ms;
+	answers_read(st->status, st->body, st->body_len, &read);
+	a->outcome = read.outcome;
+	a->timestamp_ms = read.timestamp_ms;
 	a->retry_after_ms = st->retry_after_ms;
-	snprintf(reason, size, "%d%s%s", st->status, read->reason[0] ? " " : "", read->reason);
-	switch (read->verdict) {
+	snprintf(reason, size, "%s%s%s", read.reason[0] ? read.reason : "no reason told",
+	         read.hint ? ": " : "", read.hint ? read.hint : "");
+	snprintf(said, sizeof(said), "%d%s%s", st->status, read.reason[0] ? " " : "", read.reason);
+	switch (read.verdict) {
 	case ANSWERS_FINE:
 		c->proved |= !c->credentials.jwt || st->token_made == jwt_made(c->credentials.jwt);
 		c->strikes = 0;
@@ -296,34 +302,29 @@ static void conclude(struct apns_client *c, const struct stream *st, struct apns
 			c->why[0] = '\0';
 		break;
 	case ANSWERS_SERVER:
-		set_why(c, reason, "trouble at the server");
+		set_why(c, said, "trouble at the server");
 		c->drain = true;
 		break;
 	case ANSWERS_RENEW:
-		renew(c, st, reason, read->hint);
+		renew(c, st, said, read.hint);
 		break;
 	case ANSWERS_REFUSED:
-		set_why(c, reason, read->hint);
+		set_why(c, said, read.hint);
 		c->refused = c->drain = true;
 		break;
-	}
-	if (read->hint && read->verdict == ANSWERS_FINE) {
-		size_t len = strlen(reason);
-		snprintf(reason + len, size - len, ": %s", read->hint);
 	}
 }
 
 static void tell(struct apns_client *c, apns_answer_fn answer, void *ctx)
 {
 	char reason[REASON_MAX];
-	struct answers read;
 	struct stream *st;
 
 	/* The callback may submit, so that there is no end but this count to it. */
 	for (size_t n = session_inflight(c->session); n-- && (st = session_settled(c->session));) {
 		struct apns_answer a = {0};
 		void *ref = st->ref;
-		conclude(c, st, &a, &read, reason, sizeof(reason));
+		conclude(c, st, &a, reason, sizeof(reason));
 		st->newer = c->spare;
 		c->spare = st;
 		answer(ctx, ref, &a);
@@ -415,7 +416,9 @@ void apns_client_state(struct apns_client *c, struct apns_state *s_r)
 	long long seconds = (long long)(s_r->wait_ms + 999) / 1000;
 	switch (s_r->condition) {
 	case APNS_IDLE:
-		snprintf(c->words, sizeof(c->words), "no connection: nothing to push");
+		snprintf(c->words, sizeof(c->words),
+		         "not connected until there is something to push%s%s",
+		         c->why[0] ? "; before: " : "", c->why);
 		break;
 	case APNS_CONNECTING:
 		snprintf(c->words, sizeof(c->words), "connecting to %s:%s%s%s", e->host, e->port,

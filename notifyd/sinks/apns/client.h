@@ -79,8 +79,8 @@ enum apns_outcome {
 struct apns_answer {
 	enum apns_outcome outcome;
 	int status;             /* HTTP's; 0: none came */
-	const char *reason;     /* Apple's, or why there is no answer: one line, never a secret or
-	                           the device's token; never NULL */
+	const char *reason;     /* Apple's, and what to do where there is something; or why there is
+	                           no answer: one line, never a secret or the device's token */
 	int64_t timestamp_ms;   /* APNS_GONE: since 1970 */
 	int64_t retry_after_ms; /* APNS_BACK_OFF */
 };

@@ -7,7 +7,7 @@
 #include <string.h>
 
 #define OUT_ROOM  ((size_t)32 << 10)
-#define IDLE_PING ((int64_t)5 * 60 * 1000) /* milliseconds of silence before one is sent */
+#define IDLE_PING ((int64_t)5 * 60 * 1000) /* milliseconds */
 
 struct session {
 	nghttp2_session *h2;
@@ -378,16 +378,20 @@ static bool read_all(struct session *s)
 	return moved;
 }
 
+/* How long a silence may be before the server is asked whether it lives. */
+static int64_t patience(const struct session *s)
+{
+	return s->under_way.n ? s->timeout / 4 : IDLE_PING;
+}
+
 /* A server that is silent is asked whether it lives; and a push that has no answer in time has
  * none, though the server may live. */
 static void look_at_clock(struct session *s)
 {
-	int64_t bear = s->under_way.n ? s->timeout / 2 : IDLE_PING;
-
 	if (s->pinging && s->now - s->pinged >= s->timeout / 2) {
 		snprintf(s->why, sizeof(s->why), "the server does not answer, not even to PING");
 		s->over = true;
-	} else if (!s->pinging && s->now - s->heard >= bear) {
+	} else if (!s->pinging && s->now - s->heard >= patience(s)) {
 		s->pinging = !nghttp2_submit_ping(s->h2, NGHTTP2_FLAG_NONE, NULL);
 		s->pinged = s->now;
 	}
@@ -435,7 +439,7 @@ int session_poll(const struct session *s, short *events_r)
 
 int64_t session_due(const struct session *s)
 {
-	int64_t due = s->heard + (s->under_way.n ? s->timeout / 2 : IDLE_PING);
+	int64_t due = s->heard + patience(s);
 
 	if (!s->up)
 		return transport_due(s->t);
