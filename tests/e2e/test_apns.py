@@ -72,6 +72,10 @@ class Phones(World):
         return next(s for s in json.loads(self.notifyd.ctl("status", "--json").stdout)["sinks"]
                     if s["name"] == "phones")
 
+    def log(self):
+        with open(self.box.at("log", "notifyd.log"), encoding="utf-8") as f:
+            return f.read()
+
     def settled(self):
         wait_for("the sink has seen everything",
                  lambda: (self.status()["lag"] or {}).get("events") == 0)
@@ -189,6 +193,9 @@ def outage(world):
     world.apns.stop()
     world.cyrus.deliver(message("In the dark"))
     world.settled()
+    wait_for("the log tells it", lambda: "; pushes wait" in world.log())
+    wait_for("status tells it", lambda: "retrying" in world.status()["state"] or
+             "refused" in world.status()["state"])
     workers = world.notifyd.children()
     world.notifyd.kill()
     for pid in workers:
@@ -273,9 +280,8 @@ def certificate(world):
 
 @case("no token in logs and status")
 def secrets(world):
-    text = world.notifyd.ctl("status").stdout + world.notifyd.ctl("devices", "list").stdout
-    with open(world.box.at("log", "notifyd.log"), encoding="utf-8") as f:
-        text += f.read()
+    text = (world.notifyd.ctl("status").stdout + world.log() +
+            world.notifyd.ctl("devices", "list").stdout)
     for n in range(1, 5):
         check(apns.device(n) not in text.lower(), "a token is in %s" % text)
 

@@ -13,6 +13,7 @@
 #define SETTLE_MS 1000    /* a push that has no answer by then is written down */
 #define BATCH_MS  200     /* changes of so long are written down together */
 #define NOTE_MS   1000    /* between two looks at what there is to say */
+#define REMIND_MS 600000  /* trouble that lasts is told again */
 #define COUNT_MS  30000   /* between two counts of devices */
 #define EXPIRE_MS 3600000 /* between two looks for devices that are expired */
 #define WAIT_MAX  3600000 /* no entry waits longer, whatever the clock was set to */
@@ -68,6 +69,8 @@ struct state {
 	size_t unsettled; /* records seen since all was settled */
 	int64_t since;    /* when there was something to settle; 0: there is nothing */
 	int64_t noted, counted, expired;
+	enum apns_condition trouble; /* APNS_WAITING or APNS_REFUSED since `told` */
+	int64_t told;
 	int64_t counts[DEVICE_KINDS];
 };
 
@@ -336,6 +339,26 @@ static int apns_send(struct sink *sink, const struct record *rec)
 	return SINK_OK;
 }
 
+/* What lasts is told when it begins, when it changes for the worse, and now and then. */
+static void tell_trouble(struct state *s, const struct apns_state *client, int64_t now)
+{
+	struct sink *sink = s->apns.sink;
+	bool refused = client->condition == APNS_REFUSED;
+	if (client->condition == APNS_CONNECTED) {
+		if (s->told)
+			log_incident(LOG_LEVEL_INFO, sink->name, LOG_NOPOS, "%s", client->words);
+		s->told = 0;
+	} else if (client->condition == APNS_WAITING || refused) {
+		if (s->told && now - s->told < REMIND_MS &&
+		    (!refused || s->trouble == APNS_REFUSED))
+			return;
+		log_incident(refused ? LOG_LEVEL_ERROR : LOG_LEVEL_WARNING, sink->name, LOG_NOPOS,
+		             "%s; pushes wait", client->words);
+		s->told = now;
+		s->trouble = client->condition;
+	}
+}
+
 static int look_after(struct state *s, int64_t now)
 {
 	struct apns *a = &s->apns;
@@ -354,8 +377,10 @@ static int look_after(struct state *s, int64_t now)
 			return sink_why(a->sink, SINK_RETRY, "%s", why);
 		s->counted = now;
 	}
-	if (a->client)
+	if (a->client) {
 		apns_client_state(a->client, &client);
+		tell_trouble(s, &client, now);
+	}
 	int n = snprintf(a->sink->note, sizeof a->sink->note, "%lld devices, %zu due; ",
 	                 (long long)(s->counts[0] + s->counts[1] + s->counts[2]),
 	                 gather_count(a->gather));
@@ -368,7 +393,7 @@ static int look_after(struct state *s, int64_t now)
 static bool is_time(struct state *s, int64_t now)
 {
 	struct apns *a = &s->apns;
-	bool dirty = registry_changes(a->registry) || gather_changed(a->gather) ||
+	bool dirty = registry_unsettled(a->registry) || gather_changed(a->gather) ||
 	             (a->announce && announce_unsynced(a->announce));
 	if (!dirty && !s->unsettled)
 		return false;

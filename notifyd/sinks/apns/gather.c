@@ -263,11 +263,6 @@ void gather_ripen(struct gather *g, int64_t now)
 	}
 }
 
-int64_t gather_next(const struct gather *g)
-{
-	return g->waiting ? g->heap[0]->at : INT64_MAX;
-}
-
 struct due *gather_ready(struct gather *g, enum gather_want want)
 {
 	return TAILQ_FIRST(&g->ready[want]);

@@ -56,8 +56,6 @@ struct due *gather_add(struct gather *g, enum gather_want want, int64_t device, 
 
 /* Makes ready whose time has come. */
 void gather_ripen(struct gather *g, int64_t now);
-/* When the next will; INT64_MAX: none waits. */
-int64_t gather_next(const struct gather *g);
 
 /* The first that is ready, or NULL. It stays the first until it is taken, put off or done. */
 struct due *gather_ready(struct gather *g, enum gather_want want);

@@ -111,7 +111,7 @@ struct registry {
 	sqlite3_stmt *statements[QUERIES];
 	struct names *names;
 	bool reading, writing;
-	uint64_t changes;
+	bool failed;  /* half a change may be there: it must not be committed */
 	bool damaged; /* seen after the file was opened */
 	struct buf token;
 	char file[128], path[4096], why[320];
@@ -120,6 +120,7 @@ struct registry {
 static int fail(struct registry *r, const char **why_r)
 {
 	int code = r->db ? sqlite3_errcode(r->db) : SQLITE_NOMEM;
+	r->failed = true;
 	r->damaged |= code == SQLITE_CORRUPT || code == SQLITE_NOTADB;
 	snprintf(r->why, sizeof r->why, "%s: %.100s%s", r->file,
 	         r->db ? sqlite3_errmsg(r->db) : "out of memory",
@@ -184,17 +185,20 @@ static int begin_write(struct registry *r, const char **why_r)
 	if (run(r, query(r, BEGIN_WRITE), why_r) < 0)
 		return -1;
 	r->writing = true;
-	r->changes++; /* that it is a writer is to end, too */
 	return 0;
 }
 
-uint64_t registry_changes(const struct registry *r)
+bool registry_unsettled(const struct registry *r)
 {
-	return r->changes;
+	return r->writing;
 }
 
 int registry_commit(struct registry *r, const char **why_r)
 {
+	if (r->failed) {
+		*why_r = r->why;
+		return -1;
+	}
 	if (!r->writing) {
 		registry_rest(r);
 		return 0;
@@ -202,7 +206,6 @@ int registry_commit(struct registry *r, const char **why_r)
 	if (run(r, query(r, COMMIT), why_r) < 0)
 		return -1;
 	r->writing = false;
-	r->changes = 0;
 	return 0;
 }
 
@@ -576,7 +579,6 @@ int registry_register(struct registry *r, const struct device *d, const struct s
 	int news = is_news(r, d, token, why_r);
 	if (news <= 0)
 		return news;
-	r->changes++;
 	if (remove_old(r, d, token, why_r) < 0 || put(r, d, token, &id, why_r) < 0)
 		return -1;
 	if (d->kind != DEVICE_MAIL)
@@ -690,7 +692,6 @@ int registry_remove(struct registry *r, int64_t id, const char **why_r)
 			return -1;
 		n = sqlite3_changes(r->db); /* of the last */
 	}
-	r->changes++;
 	return n > 0;
 }
 
@@ -762,7 +763,6 @@ int registry_due_put(struct registry *r, const struct registry_due *due, const c
 	sqlite3_bind_int64(s, 6, due->reason);
 	sqlite3_bind_int64(s, 7, due->tries);
 	bind_text(s, 8, due->mailboxes);
-	r->changes++;
 	return run(r, s, why_r);
 }
 
@@ -775,7 +775,6 @@ int registry_due_remove(struct registry *r, unsigned want, int64_t device, const
 	sqlite3_bind_int64(s, 1, device);
 	bind_text(s, 2, user);
 	sqlite3_bind_int64(s, 3, want);
-	r->changes++;
 	return run(r, s, why_r);
 }
 

@@ -104,8 +104,9 @@ int registry_due_each(struct registry *r, registry_due_fn *fn, void *ctx, const 
 
 /* --- transactions --- */
 
-/* Changes since the last commit; 0: there are none. */
-uint64_t registry_changes(const struct registry *r);
+/* Whether there may be changes since the last commit, and others that write wait for it. */
+bool registry_unsettled(const struct registry *r);
+/* -1 too when a call failed since the file was opened. */
 int registry_commit(struct registry *r, const char **why_r);
 /* Lets go of the file after reads, which begin a transaction that others wait for now and then. */
 void registry_rest(struct registry *r);
