@@ -282,9 +282,9 @@ static const char *read_device(const json_t *o, struct device *d)
 			d->kind = (enum device_kind)k;
 	if (d->kind == DEVICE_KINDS)
 		return "kind must be mail, caldav or carddav";
-	if (!registry_token_ok(token))
+	if (!device_token_ok(token))
 		return "token must be hexadecimal";
-	if (!registry_account_ok(account))
+	if (!device_account_ok(account))
 		return "account must be an id without blanks";
 	if (d->kind != DEVICE_MAIL && (!slash || slash == account.s || !slash[1]))
 		return "account must be USER/UNIQUEID";

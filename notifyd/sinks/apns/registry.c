@@ -11,8 +11,6 @@
 #include <string.h>
 #include <unistd.h>
 
-const char *const device_kinds[DEVICE_KINDS] = {"mail", "caldav", "carddav"};
-
 /* What leads from one version of the file to the next (PRAGMA user_version counts them). A later
  * version of this program appends; what is here never changes. */
 static const char *const steps[] = {
@@ -436,26 +434,6 @@ void registry_free(struct registry **rp)
 }
 
 /* --- devices --- */
-
-bool registry_token_ok(struct str token)
-{
-	if (token.len < 2 || token.len > 400)
-		return false;
-	for (size_t i = 0; i < token.len; i++)
-		if (!memchr("0123456789abcdefABCDEF", token.s[i], 22))
-			return false;
-	return true;
-}
-
-bool registry_account_ok(struct str account)
-{
-	if (!account.len || account.len > 1024)
-		return false;
-	for (size_t i = 0; i < account.len; i++)
-		if ((unsigned char)account.s[i] <= ' ' || account.s[i] == 0x7f)
-			return false;
-	return true;
-}
 
 static const char *column(sqlite3_stmt *s, int at)
 {

@@ -5,31 +5,12 @@
 #ifndef NOTIFYD_APNS_REGISTRY_H
 #define NOTIFYD_APNS_REGISTRY_H
 
+#include "device.h"
 #include "names.h"
 
 #define REGISTRY_FILE "devices-%s.sqlite3" /* in the journal's directory; %s: the sink's name */
 
 struct registry;
-
-/* What a device watches. */
-enum device_kind { DEVICE_MAIL, DEVICE_CALDAV, DEVICE_CARDDAV, DEVICE_KINDS };
-extern const char *const device_kinds[DEVICE_KINDS]; /* "mail", "caldav", "carddav" */
-
-/* Times are milliseconds since 1970. Strings are never NULL. */
-struct device {
-	int64_t id; /* never given twice */
-	enum device_kind kind;
-	const char *token;   /* lower case */
-	const char *account; /* mail: apsAccountId; others: <mailboxUser>/<mailboxUniqueId> */
-	const char *user;    /* whose device it is, as the server spells the user id */
-	const char *topic;   /* mail: apsSubtopic; others: apsTopic */
-	int version;         /* mail: apsVersion; others: 0 */
-	int64_t registered, expires; /* expires 0: never */
-};
-
-/* Characters that a token and an account id may have; a token is hexadecimal. */
-bool registry_token_ok(struct str token);
-bool registry_account_ok(struct str account);
 
 /* All calls but registry_free(), registry_rest() and those that say so: -1 with *why_r, valid until
  * the next call, when the file can't be read or written; what was not committed is then lost, and

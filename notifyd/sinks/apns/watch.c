@@ -59,7 +59,7 @@ static int register_mail(struct apns *a, const json_t *event, struct device *d)
 	size_t i, n = 0;
 	if (!serves(a, DEVICE_MAIL))
 		return SINK_OK;
-	if (!registry_account_ok(account))
+	if (!device_account_ok(account))
 		return refuse(a, "no apsAccountId, or one that can't be");
 	json_array_foreach(list, i, name)
 	{
@@ -85,7 +85,7 @@ static int register_dav(struct apns *a, const json_t *event, struct device *d)
 	d->kind = dav_kind(event, a);
 	if (!serves(a, d->kind))
 		return SINK_OK;
-	if (!registry_account_ok(user) || !registry_account_ok(id) || memchr(id.s, '/', id.len))
+	if (!device_account_ok(user) || !device_account_ok(id) || memchr(id.s, '/', id.len))
 		return refuse(a, "no mailboxUser or mailboxUniqueId, or one that can't be");
 	buf_reset(key);
 	buf_add(key, user.s, user.len);
@@ -106,7 +106,7 @@ static int registration(struct apns *a, bool mail)
 	struct str token = member(event, "apsDeviceToken"), user = member(event, "user");
 	struct device d = {.kind = DEVICE_MAIL};
 	int ret;
-	if (!registry_token_ok(token))
+	if (!device_token_ok(token))
 		ret = refuse(a, "no apsDeviceToken, or one that is not hexadecimal");
 	else if (!user.len || strlen(user.s) != user.len)
 		ret = refuse(a, "no user");
