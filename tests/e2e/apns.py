@@ -232,6 +232,16 @@ class Pusher:
         except Failed as e:
             raise Failed("%s; states: %r" % (e, self.states())) from None
 
+    def finish(self, timeout=60):
+        """Its own end, when all is answered: what it kept it must have freed."""
+        self.process.stdin.close()
+        try:
+            status = self.process.wait(timeout)
+        except subprocess.TimeoutExpired:
+            raise Failed("the pusher does not end") from None
+        if status != 0:
+            raise Failed("the pusher ended with status %d" % status)
+
     def close(self):
         if self.process.poll() is None:
             self.process.stdin.close()

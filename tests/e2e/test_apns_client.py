@@ -83,6 +83,7 @@ def by_certificate(w):
                             "apns-push-type": "alert", "apns-priority": "5",
                             "apns-expiration": "0", "apns-collapse-id": "account-2",
                             "body": '{"key":"a/b"}'}), "the other push")
+    p.finish()
 
 
 @case("by token: one for many pushes, signed, renewed after 40 minutes and not before")
@@ -99,6 +100,7 @@ def by_token(w):
          [1, 1, 1, 3], "different tokens")
     check(tokens[0].startswith("bearer "), "no bearer token")
     same(w.apns.stats()["connections"], 1, "connections")
+    p.finish()
 
 
 @case("every answer of Apple's, and others")
@@ -238,6 +240,7 @@ def cut(w):
     delivered = {r[":path"] for r in w.apns.requests() if r["action"] is None}
     check({"/3/device/" + d for d in found} <= delivered, "some were never delivered")
     same(w.apns.stats()["connections"], 2, "connections")
+    p.finish()
 
 
 @case("GOAWAY: what it processes is finished, the rest comes again on a new connection")
@@ -258,6 +261,7 @@ def goaway(w):
     first = [r for r in rows if r["connection"] == 1]
     same(len(first), 31, "pushes on the first connection")
     same(w.apns.stats()["connections"], 2, "connections")
+    p.finish()
 
 
 @case("GOAWAY that tells of a bad certificate is a refusal")
@@ -302,6 +306,21 @@ def one_slow(w):
     same(w.apns.stats()["connections"], 1, "connections")
 
 
+@case("a server that answers PING and no push is left for another connection")
+def mute(w):
+    w.restart()
+    p = w.pusher(timeout=3000)
+    deliver(p, devices(1))
+    w.apns.script("*", {"action": "never"}, repeat=True)
+    answers = p.wait(p.push(*devices(20)))
+    check(all(a["outcome"] == "again" and "no " in a["reason"] for a in answers), repr(answers[0]))
+    check(w.apns.stats()["pings"] >= 1, "no PING was sent")
+    w.apns.tell(forget=True)
+    deliver(p, devices(20))
+    same(w.apns.stats()["connections"], 2, "connections")
+    p.finish()
+
+
 @case("a server that lives and is slow is waited for; it is asked whether it lives")
 def all_slow(w):
     w.restart()
@@ -329,6 +348,7 @@ def dead(w):
         w.apns.thaw()
     p.wait(refs)
     deliver(p, devices(20))
+    p.finish()
 
 
 @case("nobody listens: nothing is taken, it is tried again and said; then all goes")
@@ -484,6 +504,10 @@ def configuration(w):
     c, k = w.apns.client_certificate, w.apns.client_key
     token = ["--token-key", w.apns.token_key, "--key-id", "A", "--team-id", "B"]
     base = ["--url", "sandbox", "--cafile", w.apns.cafile]
+    old = a.at("old.pem")
+    w.box.run(["openssl", "req", "-new", "-key", k, "-subj", "/UID=x/CN=y", "-out", old + ".csr"])
+    w.box.run(["openssl", "x509", "-req", "-in", old + ".csr", "-signkey", k, "-days", "-1",
+               "-out", old])
     loose = a.at("loose.p8")
     with open(loose, "w", encoding="ascii") as f:
         f.write("x")
@@ -498,6 +522,7 @@ def configuration(w):
         (base + token[:4], "must be set together"),
         (base + ["--certificate", "/nowhere", "--key", k], "certificate /nowhere can't be used"),
         (base + ["--certificate", c, "--key", w.apns.token_key], "does not belong to the cert"),
+        (base + ["--certificate", old, "--key", k], "certificate %s has expired: renew it" % old),
         (base + ["--cafile", "/nowhere"] + token, "cafile /nowhere can't be used"),
         (base + ["--token-key", loose] + token[2:], loose + " holds a secret that others"),
         (base + token, None),

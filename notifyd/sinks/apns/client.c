@@ -12,6 +12,7 @@
 #include <time.h>
 
 #define RETRY_MIN     1000 /* milliseconds */
+#define RETRY_MAX     60000
 #define REASON_MAX    320
 #define COLLAPSE_MAX  64
 #define TOKEN_HEX_MAX 200
@@ -141,11 +142,11 @@ static int64_t jitter(int64_t ms)
 
 static int64_t back_off(const struct apns_client *c)
 {
-	int64_t ms = RETRY_MIN;
+	int64_t ms = RETRY_MIN, most = c->retry_max < RETRY_MAX ? c->retry_max : RETRY_MAX;
 
-	for (int i = 1; i < c->strikes && ms < c->retry_max; i++)
+	for (int i = 1; i < c->strikes && ms < most; i++)
 		ms *= 2;
-	return jitter(ms < c->retry_max ? ms : c->retry_max);
+	return jitter(ms < most ? ms : most);
 }
 
 static void set_why(struct apns_client *c, const char *why, const char *hint)

@@ -23,9 +23,9 @@ struct apns_client_options {
 	const char *certificate, *key; /* PEM files, which may be the same */
 	const char *token_key;         /* PEM file: Apple's AuthKey_....p8 */
 	const char *key_id, *team_id;  /* ten characters each */
-	int64_t timeout;        /* milliseconds that connecting, and then an answer, may take */
-	int64_t retry_max;      /* milliseconds between attempts to connect at most; after a refusal
-	                           always      about so long */
+	int64_t timeout;   /* milliseconds that connecting, and then an answer, may take */
+	int64_t retry_max; /* milliseconds: about so long after a refusal; other attempts to connect
+	                      are 1 s to a minute apart, and never longer than this */
 	int64_t (*clock)(void); /* seconds since 1970; NULL: the system's */
 	size_t inflight;        /* pushes without answer at most, whatever the server allows */
 };

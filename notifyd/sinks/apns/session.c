@@ -14,7 +14,7 @@ struct session {
 	struct transport *t;
 	struct streams under_way, settled;
 	bool up, over, going, pinging;
-	int64_t timeout, now, heard, pinged;
+	int64_t timeout, now, heard, pinged, answered; /* milliseconds */
 	const char *hint;
 	char reason[ANSWERS_REASON_MAX]; /* of GOAWAY */
 	char why[256];
@@ -131,6 +131,8 @@ static int on_close(nghttp2_session *h2, int32_t id, uint32_t code, void *ctx)
 		st->cause = code == NGHTTP2_NO_ERROR ? "the server gave no status"
 		                                     : "the server reset the stream";
 	}
+	if (st->status)
+		s->answered = s->now;
 	settle(s, st);
 	return 0;
 }
@@ -384,13 +386,18 @@ static int64_t patience(const struct session *s)
 	return s->under_way.n ? s->timeout / 4 : IDLE_PING;
 }
 
-/* A server that is silent is asked whether it lives; and a push that has no answer in time has
- * none, though the server may live. */
+static void die(struct session *s, const char *why)
+{
+	snprintf(s->why, sizeof(s->why), "%s", why);
+	s->over = true;
+}
+
+/* A server that is silent is asked whether it lives. A push that has no answer in time has none,
+ * though the server may live; when others have none either, another connection may be better. */
 static void look_at_clock(struct session *s)
 {
 	if (s->pinging && s->now - s->pinged >= s->timeout / 2) {
-		snprintf(s->why, sizeof(s->why), "the server does not answer, not even to PING");
-		s->over = true;
+		die(s, "the server does not answer, not even to PING");
 	} else if (!s->pinging && s->now - s->heard >= patience(s)) {
 		s->pinging = !nghttp2_submit_ping(s->h2, NGHTTP2_FLAG_NONE, NULL);
 		s->pinged = s->now;
@@ -398,6 +405,8 @@ static void look_at_clock(struct session *s)
 	for (struct stream *st = s->under_way.first; st && st->deadline <= s->now; st = st->newer) {
 		if (st->cause)
 			continue;
+		if (s->answered < st->deadline - s->timeout)
+			die(s, "the server lives, but no push was answered in time");
 		st->cause = "no answer in time";
 		nghttp2_submit_rst_stream(s->h2, NGHTTP2_FLAG_NONE, st->id, NGHTTP2_CANCEL);
 	}

@@ -296,6 +296,7 @@ ssize_t transport_read(struct transport *t, void *to, size_t len)
 	if (n > 0)
 		return n;
 	int e = SSL_get_error(t->ssl, n);
+	t->wants_write |= e == SSL_ERROR_WANT_WRITE;
 	return e == SSL_ERROR_WANT_READ || e == SSL_ERROR_WANT_WRITE ? 0 : fail_tls(t, e, saved);
 }
 
