@@ -156,7 +156,7 @@ def mistakes(world):
                       (json.dumps({**good, "kind": "x"}), "kind must be"),
                       (json.dumps({**good, "token": "xyz" + TOKENS[JOHN]}), "token must be"),
                       (json.dumps({**good, "account": "A B"}), "account must be"),
-                      (json.dumps({**good, "kind": "caldav"}), "USER/UNIQUEID"),
+                      (json.dumps({**good, "kind": "caldav"}), "account must be USER"),
                       (json.dumps({**good, "user": ""}), "user is missing")):
         refused(world, 65, "-:2: " + text, "import", "-",
                 input=json.dumps({**good, "account": "GOOD"}) + "\n" + bad + "\n")

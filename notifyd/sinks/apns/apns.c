@@ -17,7 +17,7 @@
 #define COUNT_MS  30000   /* between two counts of devices */
 #define EXPIRE_MS 3600000 /* between two looks for devices that are expired */
 #define WAIT_MAX  3600000 /* no entry waits longer, whatever the clock was set to */
-#define RETRY_MS  60000   /* between two attempts to connect at most */
+#define RETRY_MS  300000  /* after certificate or key were refused */
 #define BUSY_MS   1000    /* for notifyctl, which writes in small pieces */
 
 static const struct conf_option options[] = {
