@@ -164,7 +164,10 @@ static int list(struct devices *d)
 	int code = find(d, "");
 	if (code)
 		return code;
-	json_array_foreach(d->list, i, o) shorten(o);
+	json_array_foreach(d->list, i, o)
+	{
+		shorten(o);
+	}
 	if (d->json) {
 		json_dumpf(d->list, stdout, JSON_INDENT(2) | JSON_ENSURE_ASCII);
 		putchar('\n');
@@ -177,9 +180,11 @@ static int list(struct devices *d)
 	printf("%-28s %-8s %-12s %-24s %9s  %s\n", "USER", "KIND", "TOKEN", "REGISTERED",
 	       "MAILBOXES", "ACCOUNT");
 	json_array_foreach(d->list, i, o)
-	    printf("%-28s %-8s %-12s %-24s %9zu  %s\n", text(o, "user"), text(o, "kind"),
-	           text(o, "token"), when(o, "registered", time),
-	           json_array_size(json_object_get(o, "mailboxes")), text(o, "account"));
+	{
+		printf("%-28s %-8s %-12s %-24s %9zu  %s\n", text(o, "user"), text(o, "kind"),
+		       text(o, "token"), when(o, "registered", time),
+		       json_array_size(json_object_get(o, "mailboxes")), text(o, "account"));
+	}
 	return EX_OK;
 }
 
@@ -255,7 +260,9 @@ static int export(struct devices *d)
 		for (k = 0; k < sizeof keys / sizeof *keys; k++)
 			json_object_set(line, keys[k], json_object_get(o, keys[k]));
 		json_array_foreach(json_object_get(o, "mailboxes"), k, box)
-		    json_array_append(names, json_object_get(box, "name"));
+		{
+			json_array_append(names, json_object_get(box, "name"));
+		}
 		json_object_set_new(line, "mailboxes", names);
 		json_dumpf(line, f, JSON_COMPACT | JSON_ENSURE_ASCII);
 		fputc('\n', f);
