@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The apns sink's client and h2load, in turn against the same strict server."""
+"""The apns sink's client, the whole sink and h2load, in turn against the same strict server."""
 
 import json
 import os
@@ -10,7 +10,8 @@ import time
 
 import apns
 import tap
-from processes import Box, Failed
+from notifyd import Notifyd
+from processes import Box, Failed, wait_for
 
 DEVICES = 100000
 OFFERED = 10000
@@ -76,6 +77,51 @@ class Sides:
         return self.delivered(run)
 
 
+class Sink:
+    """notifyd with the sink alone: devices imported, events from the journal."""
+
+    def __init__(self, sides):
+        self.sides, box = sides, sides.box
+        a = sides.apns
+        self.conf = {
+            "mboxevent_journal": box.folder("journal", mode=0o700), "mboxevent_min_free": "0",
+            "notifysocket": box.at("run", "notify"), "notifyd_sinks": "phones",
+            "notifyd_phones_type": "apns", "notifyd_phones_url": a.url,
+            "notifyd_phones_cafile": a.cafile, "notifyd_phones_token_key": a.token_key,
+            "notifyd_phones_key_id": apns.KEY_ID, "notifyd_phones_team_id": apns.TEAM_ID,
+            "notifyd_phones_from": "oldest", "aps_topic": apns.TOPIC, "virtdomains": "userid"}
+        box.own(box.folder("run"))
+        box.own(self.conf["mboxevent_journal"])
+        path = box.at("imapd.conf")
+        with open(path, "w", encoding="ascii") as f:
+            f.writelines("%s: %s\n" % line for line in self.conf.items())
+        self.notifyd = Notifyd(box, sides.build, path, self.conf)
+        self.notifyd.ctl("devices", "import", "-", timeout=600, input="".join(json.dumps({
+            "kind": "mail", "token": token(n), "account": "%032X" % n, "registered": 1,
+            "user": "user%d@example.org" % n, "mailboxes": ["INBOX"]}) + "\n"
+            for n in range(DEVICES)))
+
+    def run(self):
+        """As many pushes a second as there are events and devices to them; its memory."""
+        events = "".join(json.dumps({
+            "event": "MessageNew", "pid": 1, "user": "user%d@example.org" % n, "uri":
+            "imap://user%d@example.org@imap.example.org/INBOX;UIDVALIDITY=1/;UID=1" % n}) + "\n"
+            for n in range(self.sides.count))
+        self.notifyd.ctl("send", "-", timeout=600, input=events)
+        before = self.sides.apns.stats()["delivered"]
+        begun = time.monotonic()
+        self.notifyd.start()
+        wait_for("all are delivered", lambda: self.sides.apns.stats()["delivered"] - before >=
+                 self.sides.count, timeout=600, every=0.05)
+        took = time.monotonic() - begun
+        memory = 0
+        for pid in self.notifyd.children():
+            with open("/proc/%d/status" % pid, encoding="ascii") as f:
+                memory = max(memory, int(re.search(r"VmHWM:\s+(\d+)", f.read()).group(1)))
+        self.notifyd.stop()
+        return self.sides.count / took, memory / 1024, self.sides.apns.stats().get("most", 0)
+
+
 def measure(row, runs, count):
     """row: bench.Row. A row at full speed, one at the rate that is offered."""
     if not os.path.exists(H2LOAD):
@@ -100,6 +146,9 @@ def measure(row, runs, count):
         paced = sides.ours(OFFERED)
         row("apns client, %d/s offered" % OFFERED, "what is offered", ">= 0.95 x", told(paced),
             "%d/s" % OFFERED, paced[0] / OFFERED, 0.95, False)
+        whole = Sink(sides).run()
+        row("apns sink, %d devices, from start" % DEVICES, "h2load, as above", ">= 0.6 x",
+            told(whole), told(b), whole[0] / b[0], 0.6, False)
         stats = sides.apns.stats()
         if set(stats["statuses"]) != {"200"}:
             raise Failed("the server refused some: %r" % stats["statuses"])

@@ -10,7 +10,10 @@
 #include <string.h>
 #include <time.h>
 
-#define SETTLE_MS 1000    /* a push that has no answer by then is written down */
+#define EPOCH_MS  500     /* a push is written down that has no answer one to two of these later */
+#define REST_MS   50      /* the file is looked at as it was so long ago, while pushes go out */
+#define AT_ONCE   5000    /* pushes made due and not sent yet, while others are delivered */
+#define MOVING_MS 1000    /* so long after one was delivered */
 #define BATCH_MS  200     /* changes of so long are written down together */
 #define NOTE_MS   1000    /* between two looks at what there is to say */
 #define REMIND_MS 600000  /* trouble that lasts is told again */
@@ -65,10 +68,16 @@ static const struct conf_option expiry_option = {
 
 struct state {
 	struct apns apns;
-	uint64_t next;    /* of the last record seen */
-	size_t unsettled; /* records seen since all was settled */
-	int64_t since;    /* when there was something to settle; 0: there is nothing */
-	int64_t noted, counted, expired;
+	/* Records seen, not confirmed: of this epoch and of the one before, with what comes behind
+	 * the last of each. */
+	struct {
+		uint64_t next;
+		size_t unsettled;
+	} epoch, before;
+	unsigned ended; /* the number of the one before */
+	int64_t since;  /* when this one began; 0: there is nothing to settle */
+	int64_t now;    /* of the last flush */
+	int64_t noted, counted, expired, rested;
 	enum apns_condition trouble; /* APNS_WAITING or APNS_REFUSED since `told` */
 	int64_t told;
 	int64_t counts[DEVICE_KINDS];
@@ -196,12 +205,12 @@ static int settle_one(struct apns *a, struct due *d, int64_t now, int64_t wall, 
 }
 
 /* SINK_RETRY: what was not written down is to be seen again. */
-static int settle(struct apns *a)
+static int settle(struct apns *a, unsigned epoch)
 {
 	int64_t now = apns_now_ms(), wall = apns_wall_ms();
 	const char *why;
 	struct due *d;
-	while ((d = gather_changed(a->gather)) != NULL) {
+	while ((d = gather_changed(a->gather, epoch)) != NULL) {
 		if (settle_one(a, d, now, wall, &why) < 0)
 			return sink_why(a->sink, SINK_RETRY, "%s", why);
 		gather_settled(a->gather, d);
@@ -252,7 +261,7 @@ static void apns_close(struct sink *sink)
 	/* What was pushed need not be pushed again. */
 	if (a->registry && a->gather && !a->broken &&
 	    (!a->announce || announce_sync(a->announce) == 0))
-		settle(a);
+		settle(a, gather_epoch(a->gather));
 	apns_client_close(&a->client);
 	announce_close(&a->announce);
 	registry_free(&a->registry);
@@ -311,10 +320,12 @@ static int apns_open(struct sink *sink)
 	a->push_due = (enum push_due)conf_num(c, "push_due");
 	a->calendars = or (conf_get(c->conf, NULL, "calendarprefix"), "#calendars");
 	a->addressbooks = or (conf_get(c->conf, NULL, "addressbookprefix"), "#addressbooks");
+	a->progress = -MOVING_MS;
 	a->names = names_new(c->conf);
 	a->gather = gather_new();
 	if (!a->names || !a->gather)
 		return sink_why(sink, SINK_RETRY, "out of memory");
+	s->ended = gather_epoch(a->gather);
 	if (read_expiry(sink, &a->expiry) < 0 || open_filter(a) < 0 || open_registry(a) < 0)
 		return SINK_RETRY;
 	if (a->push_due != PUSH_DUE_NO &&
@@ -331,11 +342,15 @@ static int apns_open(struct sink *sink)
 static int apns_send(struct sink *sink, const struct record *rec)
 {
 	struct state *s = sink->state;
+	const struct apns *a = &s->apns;
+	/* Else they would have to be written down before their turn comes. */
+	if (gather_urgent(a->gather) >= AT_ONCE && s->now - a->progress < MOVING_MS)
+		return SINK_FULL;
 	int r = watch_record(&s->apns, rec);
 	if (r != SINK_OK)
 		return r;
-	s->next = rec->next;
-	s->unsettled++;
+	s->epoch.next = rec->next;
+	s->epoch.unsettled++;
 	return SINK_OK;
 }
 
@@ -389,19 +404,40 @@ static int look_after(struct state *s, int64_t now)
 	return SINK_OK;
 }
 
-/* Whether all that was seen is to be written down now, as far as it is not done with. */
-static bool is_time(struct state *s, int64_t now)
+/* What is to be written down now: 2: all that is not done with; 1: what the epoch before left; 0:
+ * nothing. */
+static int is_time(struct state *s, int64_t now)
 {
 	struct apns *a = &s->apns;
-	bool dirty = registry_unsettled(a->registry) || gather_changed(a->gather) ||
+	bool dirty = registry_unsettled(a->registry) || gather_changed(a->gather, s->ended + 1) ||
 	             (a->announce && announce_unsynced(a->announce));
-	if (!dirty && !s->unsettled)
-		return false;
+	if (!dirty && !s->epoch.unsettled && !s->before.unsettled) {
+		s->since = 0;
+		return 0;
+	}
 	if (!s->since)
 		s->since = now;
-	if (now - s->since >= SETTLE_MS)
-		return true;
-	return !gather_urgent(a->gather) && (!dirty || now - s->since >= BATCH_MS);
+	if (!gather_urgent(a->gather) && (!dirty || now - s->since >= BATCH_MS))
+		return 2;
+	return now - s->since >= EPOCH_MS;
+}
+
+/* Confirms what may be forgotten by the journal, after it is written down. */
+static int confirm(struct state *s, int what, uint64_t *confirmed_r)
+{
+	struct apns *a = &s->apns;
+	if (settle(a, what == 2 ? s->ended + 1 : s->ended) < 0)
+		return SINK_RETRY;
+	if (s->before.unsettled)
+		*confirmed_r = s->before.next;
+	if (what == 2 && s->epoch.unsettled)
+		*confirmed_r = s->epoch.next;
+	s->before = s->epoch;
+	s->epoch.unsettled = 0;
+	if (what == 2)
+		s->before.unsettled = 0;
+	s->ended = gather_epoch(a->gather);
+	return SINK_OK;
 }
 
 static int apns_flush(struct sink *sink, int wait_ms, uint64_t *confirmed_r, size_t *inflight_r)
@@ -414,28 +450,27 @@ static int apns_flush(struct sink *sink, int wait_ms, uint64_t *confirmed_r, siz
 		if (pushes_step(a, a->flying ? wait_ms : 0) < 0 || pushes_send(a) < 0)
 			return SINK_RETRY;
 	}
-	if (!a->flying && wait_ms > 0 && s->unsettled)
+	if (!a->flying && wait_ms > 0 && s->epoch.unsettled + s->before.unsettled)
 		poll(NULL, 0, wait_ms < 20 ? wait_ms : 20);
-	int64_t now = apns_now_ms();
-	*inflight_r = s->unsettled;
+	int64_t now = s->now = apns_now_ms();
+	int what = is_time(s, now);
 	sink->busy = a->flying > 0;
 	if (look_after(s, now) < 0)
 		return SINK_RETRY;
-	if (is_time(s, now)) {
-		s->since = 0;
+	if (what) {
+		s->since = what == 2 ? 0 : now;
 		/* A power cut must not take events whose reasons are passed. */
-		if (a->announce && announce_sync(a->announce) < 0) {
+		if (a->announce && announce_sync(a->announce) < 0)
 			snprintf(sink->note, sizeof sink->note,
 			         "PushDue events wait: the journal can't be synced to the disk");
-			return SINK_OK;
-		}
-		if (settle(a) < 0)
+		else if (confirm(s, what, confirmed_r) < 0)
 			return SINK_RETRY;
-		if (s->unsettled)
-			*confirmed_r = s->next;
-		*inflight_r = s->unsettled = 0;
 	}
-	registry_rest(a->registry);
+	*inflight_r = s->epoch.unsettled + s->before.unsettled;
+	if (!a->flying || now - s->rested >= REST_MS) {
+		registry_rest(a->registry);
+		s->rested = now;
+	}
 	return SINK_OK;
 }
 

@@ -38,6 +38,7 @@ struct apns {
 	int64_t hold[DEVICE_KINDS]; /* before then nothing of that kind is pushed */
 	int64_t tell;               /* before then no event is appended */
 	size_t flying;
+	int64_t progress;    /* when a push was last delivered */
 	bool broken;         /* the registry failed in an answer; sink->why is set */
 	unsigned bad_tokens; /* in a row, none delivered yet */
 	bool delivered;

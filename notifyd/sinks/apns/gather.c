@@ -12,6 +12,7 @@ struct gather {
 	struct due **heap; /* those that wait, the earliest first */
 	size_t waiting, room;
 	size_t urgent;
+	unsigned epoch;
 	TAILQ_HEAD(due_list, due) ready[WANTS], changed;
 };
 
@@ -170,8 +171,10 @@ static bool is_urgent(const struct due *d)
 
 static void change(struct gather *g, struct due *d)
 {
-	if (!d->changed)
+	if (!d->changed) {
 		TAILQ_INSERT_TAIL(&g->changed, d, change);
+		d->epoch = g->epoch;
+	}
 	d->changed = true;
 }
 
@@ -322,9 +325,15 @@ void gather_done(struct gather *g, struct due *d)
 		gather_settled(g, d);
 }
 
-struct due *gather_changed(struct gather *g)
+unsigned gather_epoch(struct gather *g)
 {
-	return TAILQ_FIRST(&g->changed);
+	return g->epoch++;
+}
+
+struct due *gather_changed(struct gather *g, unsigned epoch)
+{
+	struct due *d = TAILQ_FIRST(&g->changed);
+	return d && (int)(epoch - d->epoch) >= 0 ? d : NULL;
 }
 
 void gather_settled(struct gather *g, struct due *d)

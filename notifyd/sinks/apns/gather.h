@@ -40,6 +40,7 @@ struct due {
 
 	/* gather's own */
 	size_t place;
+	unsigned epoch;
 	struct due *next;
 	TAILQ_ENTRY(due) ready, change;
 };
@@ -67,8 +68,10 @@ void gather_put_off(struct gather *g, struct due *d, int64_t at);
 /* Of one that was ready or taken: it is done with, but for what came since it was taken. */
 void gather_done(struct gather *g, struct due *d);
 
-/* The first that differs from what is written down, or NULL. */
-struct due *gather_changed(struct gather *g);
+/* Those that come to differ from now on are of the next epoch. The number of the one that ends. */
+unsigned gather_epoch(struct gather *g);
+/* The first of that epoch or one before that differs from what is written down, or NULL. */
+struct due *gather_changed(struct gather *g, unsigned epoch);
 /* It is written down now (`over`: is no longer). It may free d. */
 void gather_settled(struct gather *g, struct due *d);
 

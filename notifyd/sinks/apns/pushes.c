@@ -266,6 +266,7 @@ static void on_answer(void *ctx, void *ref, const struct apns_answer *answer)
 		a->count.pushed++;
 		a->bad_tokens = 0;
 		a->delivered = true;
+		a->progress = apns_now_ms();
 		gather_done(a->gather, d);
 		break;
 	case APNS_GONE:
