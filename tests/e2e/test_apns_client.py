@@ -459,6 +459,11 @@ def expired(w):
     p = w.pusher(token=True, retry_max=1000)
     deliver_token = dict(topic=apns.TOPIC)
     same(set(outcomes(p.wait(p.push(*devices(20), **deliver_token)))), {"delivered"})
+    # One is under way with the old token when the others learn of it, and has its answer later.
+    w.apns.script(apns.device(99), {"status": 403, "reason": "ExpiredProviderToken",
+                                    "delay_ms": 1000})
+    slow = p.push(apns.device(99), **deliver_token)
+    wait_for("it is under way", lambda: len(w.apns.requests()) == 21)
     # The server's clock is ahead; the client's token is old enough for another.
     w.apns.tell(clock_offset=3700)
     p.tell({"clock": 1300})
@@ -467,6 +472,7 @@ def expired(w):
         check(a["outcome"] == "delivered" or a["reason"].startswith("ExpiredProviderToken"), repr(a))
     check("again" in outcomes(answers), "it did not expire")
     same(set(outcomes(p.wait(p.push(*devices(20), **deliver_token)))), {"delivered"})
+    same(outcomes(p.wait(slow)), ["again"])
     same(len({r["authorization"] for r in w.apns.requests()}), 2, "different tokens")
     check(all(s["condition"] != "refused" for s in p.states()), "refused though renewed")
     # Now the new one, which is young.
@@ -495,6 +501,22 @@ def certificates(w):
     # By its address, which the certificate names too.
     p = w.pusher(url="https://127.0.0.1:%d" % w.apns.port)
     same(outcomes(p.wait(p.push(apns.device(1)))), ["delivered"])
+
+
+@case("a server's certificate must be for the host")
+def another_host(w):
+    own = w.apns.certificate, w.apns.key
+    w.apns.certificate, w.apns.key = w.authority.server(
+        "elsewhere", "DNS:apns.example.org,DNS:*.localhost,IP:127.0.0.2")
+    w.restart()
+    for host, what in ("localhost", "hostname"), ("127.0.0.1", "IP address"):
+        p = w.pusher(url="https://%s:%d" % (host, w.apns.port))
+        p.push(apns.device(1))
+        s = p.until("it is told", lambda s: s["condition"] == "waiting")
+        check("the certificate of %s is refused: %s mismatch" % (host, what) in s["words"],
+              s["words"])
+    same(w.apns.requests(), [], "requests")
+    w.apns.certificate, w.apns.key = own
 
 
 @case("configuration errors name the file and what to do")
