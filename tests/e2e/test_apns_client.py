@@ -243,6 +243,20 @@ def cut(w):
     p.finish()
 
 
+@case("a connection that the server ends while it is idle is made again when there is a push")
+def idle(w):
+    w.restart()
+    p = w.pusher()
+    deliver(p, devices(1))
+    w.apns.stop()
+    s = p.until("it is told", lambda s: s["condition"] in ("idle", "waiting"), since=2)
+    check("the server closed the connection" in s["words"] or "lost" in s["words"], s["words"])
+    w.apns.start()
+    deliver(p, devices(3))
+    same(p.states()[-1]["connects"], 2, "connections")
+    p.finish()
+
+
 @case("GOAWAY: what it processes is finished, the rest comes again on a new connection")
 def goaway(w):
     w.restart()

@@ -363,12 +363,9 @@ static bool move(struct apns_client *c, int64_t now, apns_answer_fn answer, void
 		c->since = now;
 	}
 	tell(c, answer, ctx);
-	if (session_up(c->session) < 0 ||
-	    ((c->drain || session_going(c->session)) && !session_inflight(c->session))) {
-		session_abandon(c->session);
-		tell(c, answer, ctx);
+	if (!session_inflight(c->session) &&
+	    (session_up(c->session) < 0 || c->drain || session_going(c->session)))
 		leave(c, now);
-	}
 	return moved;
 }
 

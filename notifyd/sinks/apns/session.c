@@ -64,13 +64,12 @@ struct stream *session_settled(struct session *s)
 	return st;
 }
 
-void session_abandon(struct session *s)
+static void abandon(struct session *s)
 {
 	while (s->under_way.first) {
 		s->under_way.first->status = 0;
 		settle(s, s->under_way.first);
 	}
-	s->over = true;
 }
 
 size_t session_inflight(const struct session *s)
@@ -217,7 +216,7 @@ void session_close(struct session **sp)
 	*sp = NULL;
 	if (!s)
 		return;
-	if (s->up && !s->over && !s->out_len &&
+	if (s->up && !s->over && !s->out_len && !s->under_way.n &&
 	    !nghttp2_session_terminate_session(s->h2, NGHTTP2_NO_ERROR)) {
 		ssize_t n = nghttp2_session_mem_send(s->h2, &data);
 		if (n > 0)
@@ -435,7 +434,7 @@ bool session_move(struct session *s, int64_t now)
 			end(s, "the connection was ended");
 	}
 	if (s->over && s->under_way.n) {
-		session_abandon(s);
+		abandon(s);
 		moved = true;
 	}
 	return moved || s->settled.n;
