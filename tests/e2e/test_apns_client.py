@@ -3,10 +3,12 @@
 
 import json
 import os
+import signal
 import socket
 import ssl
 import subprocess
 import threading
+import time
 
 import apns
 import tap
@@ -320,6 +322,23 @@ def one_slow(w):
     same(w.apns.stats()["connections"], 1, "connections")
 
 
+@case("who slept too long itself takes the answers that came meanwhile")
+def slept(w):
+    w.restart()
+    p = w.pusher(timeout=2000)
+    deliver(p, devices(1))
+    w.apns.script("*", {"status": 200, "delay_ms": 700}, repeat=True)
+    refs = p.push(*devices(20))
+    wait_for("they are under way", lambda: len(w.apns.requests()) == 21)
+    os.kill(p.process.pid, signal.SIGSTOP)
+    try:
+        time.sleep(3)
+    finally:
+        os.kill(p.process.pid, signal.SIGCONT)
+    same(set(outcomes(p.wait(refs))), {"delivered"})
+    same(w.apns.stats()["connections"], 1, "connections")
+
+
 @case("a server that answers PING and no push is left for another connection")
 def mute(w):
     w.restart()
@@ -338,8 +357,8 @@ def mute(w):
 @case("a server that lives and is slow is waited for; it is asked whether it lives")
 def all_slow(w):
     w.restart()
-    p = w.pusher(timeout=20000)
-    w.apns.script("*", {"status": 200, "delay_ms": 6500})
+    p = w.pusher(timeout=12000)
+    w.apns.script("*", {"status": 200, "delay_ms": 4000})
     same(outcomes(p.wait(p.push(apns.device(1)))), ["delivered"])
     check(w.apns.stats()["pings"] >= 1, "no PING was sent")
     same(w.apns.stats()["connections"], 1, "connections")

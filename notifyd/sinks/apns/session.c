@@ -7,6 +7,7 @@
 #include <string.h>
 
 #define OUT_ROOM  ((size_t)32 << 10)
+#define READS     2048
 #define IDLE_PING ((int64_t)5 * 60 * 1000) /* milliseconds */
 
 struct session {
@@ -363,8 +364,8 @@ static bool read_all(struct session *s)
 	uint8_t in[16 << 10];
 	bool moved = false;
 
-	/* Not without end: the caller has others to look after. */
-	for (int i = 0; i < 16 && !s->over; i++) {
+	/* Not without end, whatever the server sends; a read may hold but one answer. */
+	for (int i = 0; i < READS && !s->over; i++) {
 		ssize_t n = transport_read(s->t, in, sizeof(in));
 		if (n < 0)
 			end(s, transport_why(s->t));
@@ -425,9 +426,11 @@ bool session_move(struct session *s, int64_t now)
 		moved = r != 0;
 	}
 	if (!s->over && s->up) {
-		look_at_clock(s);
 		moved |= write_all(s);
 		moved |= read_all(s);
+		/* After reading: it may be us who slept. */
+		if (!s->over)
+			look_at_clock(s);
 		moved |= write_all(s);
 		if (!s->over && !s->out_len && !nghttp2_session_want_read(s->h2) &&
 		    !nghttp2_session_want_write(s->h2))
