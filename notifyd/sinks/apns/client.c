@@ -63,7 +63,7 @@ static int load(const struct apns_client_options *o, struct endpoint *e, struct 
 {
 	*why_r = NULL;
 	if (!o->url || endpoint_parse(o->url, e))
-		return wrong(why_r, "url must be production, sandbox or https://HOST[:PORT]");
+		return wrong(why_r, "url: must be production, sandbox or https://HOST[:PORT]");
 	return credentials_load(c, o, why_r);
 }
 
