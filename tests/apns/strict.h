@@ -63,7 +63,7 @@ struct verdict {
 	const char *reason; /* NULL with 200 */
 };
 
-/* "" when the name is not one that matters. */
+/* FIELD_OTHER when the name is none that matters. */
 enum field strict_field(const char *name, size_t len);
 const char *strict_name(enum field f);
 

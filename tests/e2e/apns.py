@@ -49,11 +49,11 @@ class Authority:
         self.box.own(self.dir)
         return pem, key
 
-    def server(self, name="server"):
+    def server(self, name="server", names="DNS:localhost,IP:127.0.0.1"):
         return self._make(name, "/CN=localhost", [
             "-CA", self.certificate, "-CAkey", self.key,
             "-addext", "basicConstraints=critical,CA:FALSE",
-            "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1"])
+            "-addext", "subjectAltName=" + names])
 
     def client(self, topic=TOPIC, name="client"):
         """What Apple gives out: the topic is the subject's UID."""

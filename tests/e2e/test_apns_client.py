@@ -3,10 +3,12 @@
 
 import json
 import os
+import signal
 import socket
 import ssl
 import subprocess
 import threading
+import time
 
 import apns
 import tap
@@ -243,6 +245,20 @@ def cut(w):
     p.finish()
 
 
+@case("a connection that the server ends while it is idle is made again when there is a push")
+def idle(w):
+    w.restart()
+    p = w.pusher()
+    deliver(p, devices(1))
+    w.apns.stop()
+    s = p.until("it is told", lambda s: s["condition"] in ("idle", "waiting"), since=2)
+    check("the server closed the connection" in s["words"] or "lost" in s["words"], s["words"])
+    w.apns.start()
+    deliver(p, devices(3))
+    same(p.states()[-1]["connects"], 2, "connections")
+    p.finish()
+
+
 @case("GOAWAY: what it processes is finished, the rest comes again on a new connection")
 def goaway(w):
     w.restart()
@@ -306,6 +322,23 @@ def one_slow(w):
     same(w.apns.stats()["connections"], 1, "connections")
 
 
+@case("who slept too long itself takes the answers that came meanwhile")
+def slept(w):
+    w.restart()
+    p = w.pusher(timeout=2000)
+    deliver(p, devices(1))
+    w.apns.script("*", {"status": 200, "delay_ms": 700}, repeat=True)
+    refs = p.push(*devices(20))
+    wait_for("they are under way", lambda: len(w.apns.requests()) == 21)
+    os.kill(p.process.pid, signal.SIGSTOP)
+    try:
+        time.sleep(3)
+    finally:
+        os.kill(p.process.pid, signal.SIGCONT)
+    same(set(outcomes(p.wait(refs))), {"delivered"})
+    same(w.apns.stats()["connections"], 1, "connections")
+
+
 @case("a server that answers PING and no push is left for another connection")
 def mute(w):
     w.restart()
@@ -324,8 +357,8 @@ def mute(w):
 @case("a server that lives and is slow is waited for; it is asked whether it lives")
 def all_slow(w):
     w.restart()
-    p = w.pusher(timeout=20000)
-    w.apns.script("*", {"status": 200, "delay_ms": 6500})
+    p = w.pusher(timeout=12000)
+    w.apns.script("*", {"status": 200, "delay_ms": 4000})
     same(outcomes(p.wait(p.push(apns.device(1)))), ["delivered"])
     check(w.apns.stats()["pings"] >= 1, "no PING was sent")
     same(w.apns.stats()["connections"], 1, "connections")
@@ -459,6 +492,11 @@ def expired(w):
     p = w.pusher(token=True, retry_max=1000)
     deliver_token = dict(topic=apns.TOPIC)
     same(set(outcomes(p.wait(p.push(*devices(20), **deliver_token)))), {"delivered"})
+    # One is under way with the old token when the others learn of it, and has its answer later.
+    w.apns.script(apns.device(99), {"status": 403, "reason": "ExpiredProviderToken",
+                                    "delay_ms": 1000})
+    slow = p.push(apns.device(99), **deliver_token)
+    wait_for("it is under way", lambda: len(w.apns.requests()) == 21)
     # The server's clock is ahead; the client's token is old enough for another.
     w.apns.tell(clock_offset=3700)
     p.tell({"clock": 1300})
@@ -467,6 +505,7 @@ def expired(w):
         check(a["outcome"] == "delivered" or a["reason"].startswith("ExpiredProviderToken"), repr(a))
     check("again" in outcomes(answers), "it did not expire")
     same(set(outcomes(p.wait(p.push(*devices(20), **deliver_token)))), {"delivered"})
+    same(outcomes(p.wait(slow)), ["again"])
     same(len({r["authorization"] for r in w.apns.requests()}), 2, "different tokens")
     check(all(s["condition"] != "refused" for s in p.states()), "refused though renewed")
     # Now the new one, which is young.
@@ -497,6 +536,22 @@ def certificates(w):
     same(outcomes(p.wait(p.push(apns.device(1)))), ["delivered"])
 
 
+@case("a server's certificate must be for the host")
+def another_host(w):
+    own = w.apns.certificate, w.apns.key
+    w.apns.certificate, w.apns.key = w.authority.server(
+        "elsewhere", "DNS:apns.example.org,DNS:*.localhost,IP:127.0.0.2")
+    w.restart()
+    for host, what in ("localhost", "hostname"), ("127.0.0.1", "IP address"):
+        p = w.pusher(url="https://%s:%d" % (host, w.apns.port))
+        p.push(apns.device(1))
+        s = p.until("it is told", lambda s: s["condition"] == "waiting")
+        check("the certificate of %s is refused: %s mismatch" % (host, what) in s["words"],
+              s["words"])
+    same(w.apns.requests(), [], "requests")
+    w.apns.certificate, w.apns.key = own
+
+
 @case("configuration errors name the file and what to do")
 def configuration(w):
     program = os.path.join(BUILD, "tests", "apns", "pusher")
@@ -513,17 +568,17 @@ def configuration(w):
         f.write("x")
     os.chmod(loose, 0o644)
     rows = [
-        (["--url", "http://x"] + token, "url must be production, sandbox or https://HOST[:PORT]"),
-        (["--url", "https://x:0"] + token, "url must be"),
-        (["--url", "https://x/3/device"] + token, "url must be"),
-        (base, "set certificate and key, or else token_key"),
-        (base + ["--certificate", c], "set certificate and key, or else"),
+        (["--url", "http://x"] + token, "url: must be production, sandbox or https://HOST[:PORT]"),
+        (["--url", "https://x:0"] + token, "url: must be"),
+        (["--url", "https://x/3/device"] + token, "url: must be"),
+        (base, "certificate: must be set with key, or else token_key"),
+        (base + ["--certificate", c], "certificate: must be set with key"),
         (base + ["--certificate", c, "--key", k] + token, "not both"),
-        (base + token[:4], "must be set together"),
-        (base + ["--certificate", "/nowhere", "--key", k], "certificate /nowhere can't be used"),
+        (base + token[:4], "token_key: needs key_id and team_id beside it"),
+        (base + ["--certificate", "/nowhere", "--key", k], "/nowhere can't be used"),
         (base + ["--certificate", c, "--key", w.apns.token_key], "does not belong to the cert"),
-        (base + ["--certificate", old, "--key", k], "certificate %s has expired: renew it" % old),
-        (base + ["--cafile", "/nowhere"] + token, "cafile /nowhere can't be used"),
+        (base + ["--certificate", old, "--key", k], "%s has expired: renew it" % old),
+        (base + ["--cafile", "/nowhere"] + token, "/nowhere can't be used"),
         (base + ["--token-key", loose] + token[2:], loose + " holds a secret that others"),
         (base + token, None),
         (base + ["--certificate", c, "--key", k], None),

@@ -168,9 +168,9 @@ static void keys_that_cannot_be_used(void **state)
 	FILE *f;
 
 	(void)state;
-	refused("/nowhere/key.p8", "A", "B", "/nowhere/key.p8 can't be read");
-	refused(keyfile, "", "B", "key_id must be");
-	refused(keyfile, "A", "B\"", "team_id must be");
+	refused("/nowhere/key.p8", "A", "B", "token_key: /nowhere/key.p8 can't be read");
+	refused(keyfile, "", "B", "key_id: must be");
+	refused(keyfile, "A", "B\"", "team_id: must be");
 	chmod(keyfile, 0604);
 	refused(keyfile, "A", "B", "others can read: chmod");
 	store(p256, "secret");

@@ -63,7 +63,7 @@ static int load(const struct apns_client_options *o, struct endpoint *e, struct 
 {
 	*why_r = NULL;
 	if (!o->url || endpoint_parse(o->url, e))
-		return wrong(why_r, "url must be production, sandbox or https://HOST[:PORT]");
+		return wrong(why_r, "url: must be production, sandbox or https://HOST[:PORT]");
 	return credentials_load(c, o, why_r);
 }
 
@@ -363,12 +363,9 @@ static bool move(struct apns_client *c, int64_t now, apns_answer_fn answer, void
 		c->since = now;
 	}
 	tell(c, answer, ctx);
-	if (session_up(c->session) < 0 ||
-	    ((c->drain || session_going(c->session)) && !session_inflight(c->session))) {
-		session_abandon(c->session);
-		tell(c, answer, ctx);
+	if (!session_inflight(c->session) &&
+	    (session_up(c->session) < 0 || c->drain || session_going(c->session)))
 		leave(c, now);
-	}
 	return moved;
 }
 

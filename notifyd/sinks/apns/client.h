@@ -32,7 +32,8 @@ struct apns_client_options {
 
 /* Everything about the options that can be told without connecting: which are missing, files
  * that can't be read or hold something else, a key that others can read or that is protected, a
- * certificate that has expired. 0, or -1 with *why_r malloc'd: one line, no secret. */
+ * certificate that has expired. 0, or -1 with *why_r malloc'd: one line, the option's name and a
+ * colon before it, no secret. */
 int apns_client_check(const struct apns_client_options *options, char **why_r);
 
 /* The same, and keeps what is needed. Does not connect yet. */

@@ -21,15 +21,20 @@ static int check_options(const struct apns_client_options *o, char **why_r)
 	bool token = o->token_key || o->key_id || o->team_id;
 
 	if (token && (o->certificate || o->key))
-		return wrong(why_r,
-		             "set certificate and key, or token_key, key_id and team_id, not "
-		             "both");
+		return wrong(why_r, o->certificate
+		                        ? "certificate: set it and key, or token_key, key_id and "
+		                          "team_id, not both"
+		                        : "key: set certificate and it, or token_key, key_id and "
+		                          "team_id, not both");
 	if (token && !(o->token_key && o->key_id && o->team_id))
-		return wrong(why_r, "token_key, key_id and team_id must be set together");
+		return wrong(why_r, o->token_key ? "token_key: needs key_id and team_id beside it"
+		                    : o->key_id  ? "key_id: needs token_key and team_id beside it"
+		                                 : "team_id: needs token_key and key_id beside it");
 	if (!token && !(o->certificate && o->key))
-		return wrong(why_r,
-		             "set certificate and key, or else token_key, key_id and team_id: "
-		             "Apple takes no pushes without");
+		return wrong(
+		    why_r,
+		    "certificate: must be set with key, or else token_key, key_id and team_id: "
+		    "Apple takes no pushes without");
 	return 0;
 }
 

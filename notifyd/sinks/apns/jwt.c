@@ -35,7 +35,7 @@ static int no_pass(char *buf, int size, int writing, void *asked)
 static int wrong(char **why_r, const char *keyfile, const char *what)
 {
 	ERR_clear_error();
-	if (asprintf(why_r, "token_key %s %s", keyfile, what) < 0)
+	if (asprintf(why_r, "token_key: %s %s", keyfile, what) < 0)
 		*why_r = NULL;
 	return -1;
 }
@@ -44,11 +44,15 @@ static int read_key(struct jwt *j, const char *keyfile, char **why_r)
 {
 	struct buf pem = BUF_INIT;
 	bool asked = false;
-	char curve[32];
+	char curve[32], *why;
 	size_t len;
 
-	if (secret_read(keyfile, &pem, why_r))
+	if (secret_read(keyfile, &pem, &why)) {
+		if (asprintf(why_r, "token_key: %s", why ? why : "memory is short") < 0)
+			*why_r = NULL;
+		free(why);
 		return -1;
+	}
 	BIO *bio = BIO_new_mem_buf(pem.s, (int)pem.len);
 	if (bio)
 		j->key = PEM_read_bio_PrivateKey(bio, NULL, no_pass, &asked);
@@ -87,7 +91,7 @@ int jwt_open(struct jwt **j_r, const char *keyfile, const char *key_id, const ch
 	*j_r = NULL;
 	*why_r = NULL;
 	if (!is_id(key_id) || !is_id(team_id)) {
-		if (asprintf(why_r, "%s must be the letters and digits that Apple gave out",
+		if (asprintf(why_r, "%s: must be the letters and digits that Apple gave out",
 		             is_id(key_id) ? "team_id" : "key_id") < 0)
 			*why_r = NULL;
 		return -1;

@@ -14,7 +14,7 @@
 struct jwt;
 
 /* keyfile: Apple's AuthKey_<key_id>.p8, PEM with a P-256 key, which others can't read. 0, or -1
- * with *why_r malloc'd: what is wrong and what to do. */
+ * with *why_r malloc'd: which option, what is wrong with it and what to do. */
 int jwt_open(struct jwt **j_r, const char *keyfile, const char *key_id, const char *team_id,
              char **why_r);
 void jwt_close(struct jwt **j);

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #define OUT_ROOM  ((size_t)32 << 10)
+#define READS     2048
 #define IDLE_PING ((int64_t)5 * 60 * 1000) /* milliseconds */
 
 struct session {
@@ -64,13 +65,12 @@ struct stream *session_settled(struct session *s)
 	return st;
 }
 
-void session_abandon(struct session *s)
+static void abandon(struct session *s)
 {
 	while (s->under_way.first) {
 		s->under_way.first->status = 0;
 		settle(s, s->under_way.first);
 	}
-	s->over = true;
 }
 
 size_t session_inflight(const struct session *s)
@@ -217,7 +217,7 @@ void session_close(struct session **sp)
 	*sp = NULL;
 	if (!s)
 		return;
-	if (s->up && !s->over && !s->out_len &&
+	if (s->up && !s->over && !s->out_len && !s->under_way.n &&
 	    !nghttp2_session_terminate_session(s->h2, NGHTTP2_NO_ERROR)) {
 		ssize_t n = nghttp2_session_mem_send(s->h2, &data);
 		if (n > 0)
@@ -364,8 +364,8 @@ static bool read_all(struct session *s)
 	uint8_t in[16 << 10];
 	bool moved = false;
 
-	/* Not without end: the caller has others to look after. */
-	for (int i = 0; i < 16 && !s->over; i++) {
+	/* Not without end, whatever the server sends; a read may hold but one answer. */
+	for (int i = 0; i < READS && !s->over; i++) {
 		ssize_t n = transport_read(s->t, in, sizeof(in));
 		if (n < 0)
 			end(s, transport_why(s->t));
@@ -426,16 +426,18 @@ bool session_move(struct session *s, int64_t now)
 		moved = r != 0;
 	}
 	if (!s->over && s->up) {
-		look_at_clock(s);
 		moved |= write_all(s);
 		moved |= read_all(s);
+		/* After reading: it may be us who slept. */
+		if (!s->over)
+			look_at_clock(s);
 		moved |= write_all(s);
 		if (!s->over && !s->out_len && !nghttp2_session_want_read(s->h2) &&
 		    !nghttp2_session_want_write(s->h2))
 			end(s, "the connection was ended");
 	}
 	if (s->over && s->under_way.n) {
-		session_abandon(s);
+		abandon(s);
 		moved = true;
 	}
 	return moved || s->settled.n;

@@ -37,7 +37,7 @@ struct session;
  * of silence that mean death, and that an answer may take. */
 struct session *session_open(struct transport *t, int64_t timeout, int64_t now);
 
-/* Takes leave. What is under way must have been taken by session_abandon(). */
+/* Takes leave where nothing is under way. */
 void session_close(struct session **s);
 
 /* 1 ready, 0 connecting, -1 over: session_why(). */
@@ -48,14 +48,12 @@ int session_up(const struct session *s);
 int session_submit(struct session *s, struct stream *st, const struct apns_push *p,
                    const char *authority, const char *bearer, int64_t now);
 
-/* Writes and reads all that goes without waiting; looks after time-outs. True: something moved. */
+/* Writes and reads all that goes without waiting; looks after time-outs. True: something moved.
+ * When it is over, all that was under way is settled, without an answer. */
 bool session_move(struct session *s, int64_t now);
 
 /* A stream that is settled: st->status, st->body; or st->cause. NULL: none. */
 struct stream *session_settled(struct session *s);
-
-/* All under way are settled, with no answer, and it is over. */
-void session_abandon(struct session *s);
 
 size_t session_inflight(const struct session *s); /* under way, and settled but not yet taken */
 size_t session_streams(const struct session *s);  /* as many as the server allows */
