@@ -28,6 +28,7 @@ int apns_client_open(struct apns_client **c_r, const struct apns_client_options 
 	*c_r = NULL;
 	if (apns_client_check(o, why_r) < 0)
 		return -1;
+	fake_apns.opens++;
 	*c_r = calloc(1, sizeof **c_r);
 	return *c_r ? 0 : -1;
 }

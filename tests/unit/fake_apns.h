@@ -15,6 +15,7 @@ struct fake_push {
 
 struct fake_apns {
 	struct fake_push pushes[FAKE_PUSHES];
+	size_t opens;      /* clients made */
 	size_t n;          /* pushes taken so far */
 	size_t room;       /* taken without answer at most */
 	int state;         /* APNS_OK, or what submit says: APNS_WAIT, APNS_NEVER */

@@ -697,6 +697,31 @@ static void test_full(void **state)
 	assert_int_equal(fake_apns.n, 100);
 }
 
+/* After SIGHUP the certificate is read again; what is under way is waited for. */
+static void test_reopen(void **state)
+{
+	(void)state;
+	start("");
+	enrol(JOHN, TOKEN, "ACC-1", "");
+	fake_apns.hold = true;
+	mail(JOHN, "INBOX");
+	wait_pushes(1);
+	size_t opens = fake_apns.opens;
+	sink->driver->reopen(sink);
+	mail(JOHN, "INBOX");
+	flush();
+	assert_int_equal(fake_apns.opens, opens);
+	fake_apns.hold = false;
+	wait_pushes(2);
+	assert_int_equal(fake_apns.opens, opens + 1);
+	fake_apns.topic = "com.example.other"; /* a wrong one is not taken */
+	sink->driver->reopen(sink);
+	mail(JOHN, "INBOX");
+	wait_pushes(3);
+	assert_string_equal(last()->topic, MAIL);
+	wait_settled();
+}
+
 static void test_hashes(void **state)
 {
 	(void)state;
@@ -928,6 +953,7 @@ int main(int argc, char **argv)
 	    T(test_again),
 	    T(test_topic_refused),
 	    T(test_full),
+	    T(test_reopen),
 	    T(test_hashes),
 	    T(test_push_due),
 	    T(test_push_due_users),

@@ -337,6 +337,31 @@ static int apns_open(struct sink *sink)
 	return SINK_OK;
 }
 
+/* After SIGHUP: certificates and keys are renewed. */
+static void apns_reopen(struct sink *sink)
+{
+	struct state *s = sink->state;
+	if (s && s->apns.client)
+		s->apns.renew = true;
+}
+
+static void renew(struct apns *a)
+{
+	const char *topics[DEVICE_KINDS];
+	struct apns_client *client = NULL;
+	if (open_client(a->sink, &client) < 0 || find_topics(a->sink, client, topics) < 0) {
+		log_incident(LOG_LEVEL_ERROR, a->sink->name, LOG_NOPOS,
+		             "%s; what was read before stays in force", a->sink->why);
+		apns_client_close(&client);
+	} else {
+		apns_client_close(&a->client);
+		a->client = client;
+		memcpy(a->topics, topics, sizeof topics);
+		memset(a->hold, 0, sizeof a->hold);
+	}
+	a->renew = false;
+}
+
 /* --- records --- */
 
 static int apns_send(struct sink *sink, const struct record *rec)
@@ -444,6 +469,8 @@ static int apns_flush(struct sink *sink, int wait_ms, uint64_t *confirmed_r, siz
 {
 	struct state *s = sink->state;
 	struct apns *a = &s->apns;
+	if (a->renew && !a->flying)
+		renew(a);
 	if (pushes_send(a) < 0)
 		return SINK_RETRY;
 	if (a->client) {
@@ -484,4 +511,5 @@ const struct sink_driver sink_apns = {
     .send = apns_send,
     .flush = apns_flush,
     .close = apns_close,
+    .reopen = apns_reopen,
 };

@@ -39,6 +39,7 @@ struct apns {
 	int64_t tell;               /* before then no event is appended */
 	size_t flying;
 	int64_t progress;    /* when a push was last delivered */
+	bool renew;          /* the client is to be made anew: nothing is sent until then */
 	bool broken;         /* the registry failed in an answer; sink->why is set */
 	unsigned bad_tokens; /* in a row, none delivered yet */
 	bool delivered;

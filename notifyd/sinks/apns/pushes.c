@@ -174,7 +174,7 @@ int pushes_send(struct apns *a)
 {
 	int64_t now = apns_now_ms(), wall = apns_wall_ms();
 	struct due *d;
-	bool more = true;
+	bool more = !a->renew;
 	gather_ripen(a->gather, now);
 	while ((d = gather_ready(a->gather, WANT_EVENT)) != NULL)
 		if (!a->announce)
