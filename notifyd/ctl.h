@@ -34,6 +34,7 @@ int ctl_journal(struct ctl *ctl, int argc, char **argv);
 int ctl_dead(struct ctl *ctl, int argc, char **argv);
 int ctl_replay(struct ctl *ctl, int argc, char **argv);
 int ctl_skip(struct ctl *ctl, int argc, char **argv);
+int ctl_devices(struct ctl *ctl, int argc, char **argv);
 int ctl_validate(struct ctl *ctl, int argc, char **argv);
 int ctl_doctor(struct ctl *ctl, int argc, char **argv);
 

@@ -68,6 +68,20 @@ static const struct ctl_command commands[] = {
      "  -n, --count N       at most so many\n"
      "  -j, --json          each as a JSON object\n",
      ctl_journal, true},
+#ifdef HAVE_APNS
+    {"devices",
+     "list [--json] [SINK] | show|remove [SINK] DEVICE | export [SINK] --output FILE|- |\n"
+     "                  import [SINK] FILE|-",
+     "The devices that are registered with an apns sink; SINK may be left out where there is "
+     "one.\n"
+     "Works while notifyd runs. A DEVICE is the beginning of its token or of its account id.\n"
+     "list: all of them, of each user; show: one, and what it watches.\n"
+     "remove: one, until it registers again.\n"
+     "export: all with their whole tokens, as JSON lines; import: takes such lines.\n"
+     "  -j, --json          as a JSON array\n"
+     "  -o, --output FILE|- a new file, which others can't read, or the standard output\n",
+     ctl_devices, true},
+#endif
     {"send", "[--verbose] FILE|-",
      "Appends events from JSON lines, native or documented, to the journal. Each line must be an\n"
      "object with a string \"event\"; one that is not is reported and the others are sent.\n"

@@ -298,8 +298,12 @@ struct filter *settings_filter(const struct sink *sink, char **why_r)
 {
 	const struct conf_scope *c = &sink->conf;
 
-	return filter_new(conf_str(c, "groups"), conf_str(c, "events"), conf_str(c, "users"),
-	                  conf_str(c, "owners"), conf_str(c, "mailboxes"), why_r);
+	struct filter *f =
+	    filter_new(conf_str(c, "groups"), conf_str(c, "events"), conf_str(c, "users"),
+	               conf_str(c, "owners"), conf_str(c, "mailboxes"), why_r);
+	if (f && sink->driver && sink->driver->devices)
+		filter_devices(f);
+	return f;
 }
 
 /* "groups: 'mesage': unknown group" names the option by its first word. */

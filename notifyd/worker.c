@@ -437,17 +437,17 @@ static int deliver(struct worker *w)
 	int64_t last = now_ms();
 	bool asleep = false;
 	while (!leave(w)) {
-		bool full, more;
+		bool full, more, busy = w->sink->busy;
 		int n = feed(w, &full, &more);
 		if (n < 0)
 			return n;
 		bool end = !more && !full;
 		/* With something on its way its confirmation is awaited, yet new events are looked
 		 * for every LOOK_MS. */
-		int r = flush(w, full ? IDLE_MS : end && w->inflight ? LOOK_MS : 0);
+		int r = flush(w, full ? IDLE_MS : end && (w->inflight || busy) ? LOOK_MS : 0);
 		if (r < 0)
 			return r;
-		if (n > 0 || full || w->inflight) {
+		if (n > 0 || full || w->inflight || w->sink->busy) {
 			last = now_ms();
 			asleep = false;
 			wait_link(w, 0);
@@ -471,7 +471,7 @@ static int deliver(struct worker *w)
 		if (worker_hup(w) && w->sink->driver->reopen)
 			w->sink->driver->reopen(w->sink);
 	}
-	for (int64_t end = now_ms() + DRAIN_MS; w->inflight && now_ms() < end;) {
+	for (int64_t end = now_ms() + DRAIN_MS; (w->inflight || w->sink->busy) && now_ms() < end;) {
 		wait_link(w, 0); /* says that it lives */
 		if (flush(w, LOOK_MS * 10) < 0)
 			break;

@@ -18,6 +18,7 @@ sys.path.insert(0, os.path.join(HERE, "..", "e2e"))
 
 import cyrus
 import notifyd
+import pushes as apns_client
 import tap
 from harness import World
 from processes import Failed, children, wait_for
@@ -514,6 +515,10 @@ def imap():
         bare.close()
 
 
+def pushes():
+    apns_client.measure(Row, RUNS, 100000)
+
+
 def machine():
     model = "unknown processor"
     with open("/proc/cpuinfo", encoding="utf-8") as f:
@@ -535,7 +540,8 @@ def table():
 
 
 def main():
-    parts = {f.__name__: f for f in (calls, paced, slow, reading, drain, latency, away, imap)}
+    parts = {f.__name__: f for f in (calls, paced, slow, reading, drain, latency, away, imap,
+                                    pushes)}
     wanted = sys.argv[1:] or list(parts)
     begin, load = time.monotonic(), os.getloadavg()[0]
     for name in wanted:
