@@ -187,9 +187,25 @@ static uint64_t room(const struct journal *j, int dirfd, const uint64_t *bases, 
 	return refusal ? 0 : limit;
 }
 
+/* What a process that closed them writes to its standard output or error must not land in the
+ * journal. */
+static int above_stdio(int fd)
+{
+	if (fd > STDERR_FILENO)
+		return fd;
+	int up = fcntl(fd, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
+	close(fd);
+	return up;
+}
+
 static int use(struct journal *j, int dirfd, int fd, const struct segment *seg, const char **why_r)
 {
 	struct stat st, dir;
+	fd = above_stdio(fd);
+	if (fd < 0) {
+		*why_r = "no descriptor is left for the journal's segment";
+		return -1;
+	}
 	if (mark(fd, &j->mark) < 0 || fstat(fd, &st) < 0 || fstat(dirfd, &dir) < 0) {
 		close(fd);
 		*why_r = "cannot stat the journal's segment";
