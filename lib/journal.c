@@ -56,6 +56,7 @@ struct journal {
 	time_t looked;       /* and when its path was last seen to lead there, monotonic seconds */
 	int64_t refused;     /* when a new segment was refused, to ask again only after a while */
 	const char *why;     /* why it was refused */
+	bool foreign;        /* the directory is another version's: not a byte into it */
 	unsigned lost;       /* since the last append that succeeded */
 	unsigned unrecorded; /* of these, not yet in the counter file */
 	struct buf record;
@@ -195,9 +196,25 @@ static uint64_t room(const struct journal *j, int dirfd, const uint64_t *bases, 
 	return refusal ? 0 : limit;
 }
 
+/* What a process that closed them writes to its standard output or error must not land in the
+ * journal. */
+static int above_stdio(int fd)
+{
+	if (fd > STDERR_FILENO)
+		return fd;
+	int up = fcntl(fd, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
+	close(fd);
+	return up;
+}
+
 static int use(struct journal *j, int dirfd, int fd, const struct segment *seg, const char **why_r)
 {
 	struct stat st, dir;
+	fd = above_stdio(fd);
+	if (fd < 0) {
+		*why_r = "no descriptor is left for the journal's segment";
+		return -1;
+	}
 	if (mark(fd, &j->mark) < 0 || fstat(fd, &st) < 0 || fstat(dirfd, &dir) < 0) {
 		close(fd);
 		*why_r = "cannot stat the journal's segment";
@@ -214,8 +231,8 @@ static int use(struct journal *j, int dirfd, int fd, const struct segment *seg, 
 	return 0;
 }
 
-/* Where a segment begins that follows `seg`, which nobody can append to: it is of another boot,
- * or its header is damaged. */
+/* Where a segment begins that follows `seg`, which nobody can append to: it is of another boot or
+ * version, or its header is damaged. */
 static uint64_t beyond(int dirfd, uint64_t base)
 {
 	char name[SEGMENT_NAME + 1];
@@ -268,6 +285,7 @@ static int attach(struct journal *j, uint64_t at_least, const char **why_r)
 {
 	uint64_t *bases = NULL;
 	int fd = -1, dirfd = opendir_fd(j), r = -1;
+	j->foreign = false;
 	*why_r = "the journal's segments change faster than this process can follow";
 	if (dirfd < 0) {
 		*why_r = errno == ENOENT
@@ -316,7 +334,7 @@ static int attach(struct journal *j, uint64_t at_least, const char **why_r)
 			}
 			if (fd < 0 && why == ENOENT)
 				continue; /* trimmed, so there is a newer one */
-			if (fd < 0 && why != EBADMSG) {
+			if (fd < 0 && why != EBADMSG && why != EPROTONOSUPPORT) {
 				*why_r = "cannot open the journal's newest segment (permissions?)";
 				break;
 			}
@@ -350,6 +368,17 @@ static int attach(struct journal *j, uint64_t at_least, const char **why_r)
 		new.limit = room(j, dirfd, bases, n, why_r);
 		if (!new.limit)
 			break;
+		unsigned char former[16];
+		if (journal_identity(dirfd, new.uuid, former) < 0) {
+			j->foreign = errno == EPROTONOSUPPORT;
+			if (j->foreign) {
+				*why_r = "the journal directory is of a version that this hook "
+					 "does not know: install the one that made it, or set "
+					 "mboxevent_journal to another directory";
+				break;
+			}
+			memset(new.uuid, 0, sizeof new.uuid);
+		}
 		/* First on the disk: others may append to it before its name is there, and after a
 		 * power cut their positions must not come again. */
 		begins |= new.base - newest >= SEGMENT_BOOT_GAP;
@@ -357,9 +386,6 @@ static int attach(struct journal *j, uint64_t at_least, const char **why_r)
 			*why_r = "cannot write the journal's file 'boots' (permissions? disk?)";
 			break;
 		}
-		unsigned char former[16];
-		if (journal_identity(dirfd, new.uuid, former) < 0)
-			memset(new.uuid, 0, sizeof new.uuid);
 		int made = segment_create(dirfd, &new);
 		if (made < 0) {
 			*why_r = errno == ENOSPC || errno == EDQUOT
@@ -600,7 +626,7 @@ void journal_lost(struct journal *j, unsigned n)
 	j->unrecorded += n;
 	struct rlimit rl; /* with hardly any room in files at all, counting would raise SIGXFSZ */
 	bool may = getrlimit(RLIMIT_FSIZE, &rl) == 0 && rl.rlim_cur >= LIMIT_MIN;
-	int dirfd = may ? opendir_fd(j) : -1;
+	int dirfd = may && !j->foreign ? opendir_fd(j) : -1;
 	if (dirfd >= 0) {
 		if (lost_add(dirfd, j->unrecorded) == 0)
 			j->unrecorded = 0;
@@ -634,6 +660,16 @@ uint64_t journal_end(int dirfd)
 		close(fd);
 	free(bases);
 	return end;
+}
+
+static bool another_version(int dirfd, uint64_t base)
+{
+	struct segment seg;
+	int fd = segment_open(dirfd, base, O_RDONLY, &seg);
+	bool is = fd < 0 && errno == EPROTONOSUPPORT;
+	if (fd >= 0)
+		close(fd);
+	return is;
 }
 
 /* When a segment was begun, as its header has it; INT64_MIN when that is not known. */
@@ -684,6 +720,8 @@ int journal_trim(int dirfd, uint64_t pos, int64_t keep_us)
 	for (ssize_t i = 0; i + 1 < n && bases[i + 1] <= pos; i++) {
 		int64_t follower = times ? surely_began(times, n, i + 1, at) : INT64_MAX;
 		if (keep_us && (follower == INT64_MAX || at - follower < keep_us))
+			break;
+		if (another_version(dirfd, bases[i]))
 			break;
 		char name[SEGMENT_NAME + 1];
 		segment_name(name, bases[i]);

@@ -45,7 +45,8 @@ uint64_t journal_end(int dirfd);
 
 /* Deletes superseded segments that lie wholly below pos, never the newest; those whose
  * follower began less than keep_us microseconds ago stay, and where a clock that was set back makes
- * that doubtful, until a later one did. The number deleted, or -1 with errno. */
+ * that doubtful, until a later one did. One of another version stays, and
+ * all behind it. The number deleted, or -1 with errno. */
 int journal_trim(int dirfd, uint64_t pos, int64_t keep_us);
 
 #endif

@@ -29,6 +29,7 @@ struct reader {
 	uint64_t searched; /* file size up to which nothing valid follows what is broken at pos */
 	time_t listed;     /* when the directory was last searched for a newer segment */
 	bool superseded;   /* there is a newer segment: what is not there now never comes */
+	char why[160];     /* "": errno says it */
 	struct reader_damage damage;
 };
 
@@ -68,6 +69,11 @@ uint64_t reader_pos(const struct reader *r)
 const struct reader_damage *reader_damage(const struct reader *r)
 {
 	return &r->damage;
+}
+
+const char *reader_why(const struct reader *r)
+{
+	return r->why[0] ? r->why : strerror(errno);
 }
 
 void reader_rest(struct reader *r)
@@ -149,6 +155,15 @@ static int enter(struct reader *r, uint64_t from)
 		if (r->fd < 0) {
 			if (errno == ENOENT)
 				continue; /* deleted just now */
+			if (errno == EPROTONOSUPPORT) {
+				char name[SEGMENT_NAME + 1];
+				segment_name(name, bases[i]);
+				snprintf(r->why, sizeof r->why,
+				         "%s is of a version that this program does not know: "
+				         "install the one that made it, or move the file away",
+				         name);
+				errno = EPROTONOSUPPORT;
+			}
 			result = -1;
 			break;
 		}
@@ -167,7 +182,9 @@ static int enter(struct reader *r, uint64_t from)
 		}
 		result = 1;
 	}
+	int why = errno;
 	free(bases);
+	errno = why;
 	r->len = 0;
 	r->at = result == 1 ? r->pos - r->seg.base : 0;
 	return result;
@@ -353,6 +370,7 @@ static void move_on(struct reader *r, uint64_t end)
 
 int reader_next(struct reader *r, struct record *rec_r)
 {
+	r->why[0] = '\0';
 	for (;;) {
 		if (r->fd < 0) {
 			int entered = enter(r, r->from);
@@ -419,11 +437,13 @@ static uint64_t first_where(int dirfd, int64_t time)
 		struct segment seg;
 		bool damaged; /* when it began is not known then: that of the one before decides */
 		int fd = segment_open_records(dirfd, bases[i], &seg, &damaged);
-		if (fd < 0)
+		bool foreign = fd < 0 && errno == EPROTONOSUPPORT;
+		if (fd < 0 && !foreign)
 			continue;
-		close(fd);
-		pos = bases[i] + SEGMENT_HEADER;
-		if (!damaged && seg.created <= time)
+		if (fd >= 0)
+			close(fd);
+		pos = bases[i] + SEGMENT_HEADER; /* a foreign one is to be met, not passed over */
+		if (!damaged && !foreign && seg.created <= time)
 			break;
 	}
 	if (n >= 0)

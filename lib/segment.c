@@ -30,6 +30,24 @@ struct header {
 
 _Static_assert(sizeof(struct header) == SEGMENT_HEADER, "segment header");
 
+#define VERSIONED_MAX 512
+
+bool segment_foreign(const void *head, size_t len, const unsigned char magic_8[8], uint32_t version)
+{
+	uint32_t v, size;
+	uint64_t sum;
+	const char *p = head;
+	if (len < 24 || memcmp(p, magic_8, 8) != 0)
+		return false;
+	memcpy(&v, p + 8, sizeof v);
+	memcpy(&size, p + 12, sizeof size);
+	size = le32toh(size);
+	if (le32toh(v) == version || size < 24 || size > len)
+		return false;
+	memcpy(&sum, p + size - sizeof sum, sizeof sum);
+	return le64toh(sum) == XXH3_64bits(p, size - sizeof sum);
+}
+
 static uint64_t checksum(const struct header *h)
 {
 	return XXH3_64bits(h, offsetof(struct header, checksum));
@@ -111,8 +129,13 @@ int segment_open(int dirfd, uint64_t base, int flags, struct segment *seg_r)
 	if (n != sizeof h || memcmp(h.magic, magic, sizeof magic) != 0 ||
 	    h.checksum != htole64(checksum(&h)) || le32toh(h.version) != SEGMENT_VERSION ||
 	    le64toh(h.base) != base) {
+		char head[VERSIONED_MAX];
+		int why = n < 0 ? errno : EBADMSG;
+		ssize_t got = n < 0 ? -1 : pread(fd, head, sizeof head, 0);
+		if (got > 0 && segment_foreign(head, (size_t)got, magic, SEGMENT_VERSION))
+			why = EPROTONOSUPPORT;
 		close(fd);
-		errno = n < 0 ? errno : EBADMSG;
+		errno = why;
 		return -1;
 	}
 	seg_r->base = base;

@@ -36,11 +36,11 @@ void segment_tmp(char name_r[SEGMENT_TMP], uint64_t base);
 ssize_t segment_list(int dirfd, uint64_t **bases_r);
 
 /* Opens and checks the header. The descriptor (O_CLOEXEC | flags), or -1 with errno
- * (EBADMSG: not a segment of this version, or damaged). */
+ * (EPROTONOSUPPORT: of another version; EBADMSG: no segment, or damaged). */
 int segment_open(int dirfd, uint64_t base, int flags, struct segment *seg_r);
 
 /* Opens it to read its records even so: they are not worse for a header that is damaged. seg_r then
- * has the base alone. *damaged_r tells. */
+ * has the base alone. *damaged_r tells. One of another version is refused as by segment_open(). */
 int segment_open_records(int dirfd, uint64_t base, struct segment *seg_r, bool *damaged_r);
 
 /* Creates it whole and atomically (a temporary file, then link(2)), with owner, group and
@@ -55,6 +55,12 @@ ssize_t segment_seal(int fd, const struct segment *seg, off_t end, uint64_t *nex
 /* Gives a file made in the directory the directory's mode, and its owner and group where the
  * caller is root. -1 with errno. */
 int segment_adopt(int dirfd, int fd);
+
+/* Whether the bytes begin something with this magic but another version, whole: what every version
+ * keeps is that its number, 4 bytes, follows the magic, then the length, 4 bytes, the last 8 of
+ * which are the checksum of all before. So a flipped bit is told from a version. */
+bool segment_foreign(const void *head, size_t len, const unsigned char magic_8[8],
+                     uint32_t version);
 
 /* "xxxxxxxx-xxxx-xxxx-xxxx-xxxxxxxxxxxx", lower case. */
 #define SEGMENT_UUID 36

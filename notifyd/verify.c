@@ -40,6 +40,7 @@ const char *verify_kind(enum damage_kind kind)
 {
 	static const char *const names[] = {
 	    [DAMAGE_HEADER] = "damaged header",
+	    [DAMAGE_VERSION] = "unknown version",
 	    [DAMAGE_CHECKSUM] = "bad checksum",
 	    [DAMAGE_TORN] = "torn",
 	    [DAMAGE_HOLE] = "hole",
@@ -324,6 +325,25 @@ static void between(struct scan *s, uint64_t base, const struct segment_bounds *
 	found(s, kind, due - s->base, len);
 }
 
+/* Neither its records nor where it leads to can be told. */
+static int other_version(struct scan *s, uint64_t base, const struct segment_bounds *bounds)
+{
+	char name[SEGMENT_NAME + 1];
+	struct stat st;
+	segment_name(name, base);
+	if (fstatat(s->dirfd, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
+		return errno == ENOENT ? 0 : -1;
+	between(s, base, bounds);
+	s->base = base;
+	s->end = s->due = base + (uint64_t)st.st_size;
+	s->gone = s->sealed = false;
+	s->any = s->open = true;
+	found(s, DAMAGE_VERSION, 0, (uint64_t)st.st_size);
+	s->v->segments++;
+	s->v->bytes += (uint64_t)st.st_size;
+	return 0;
+}
+
 static int one(struct scan *s, uint64_t base)
 {
 	struct segment seg;
@@ -341,7 +361,7 @@ static int one(struct scan *s, uint64_t base)
 		return 0;
 	}
 	if (s->fd < 0)
-		return -1;
+		return errno == EPROTONOSUPPORT ? other_version(s, base, &bounds) : -1;
 	between(s, base, &bounds);
 	s->base = base;
 	s->limit = damaged ? 0 : seg.limit;

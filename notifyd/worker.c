@@ -220,7 +220,7 @@ static int next(struct worker *w, int *share)
 			tell_damage(w, r > 0 ? w->rec.pos : reader_pos(w->reader));
 		if (r < 0)
 			return sink_why(w->sink, SINK_RETRY, "cannot read the journal: %s",
-			                strerror(errno));
+			                reader_why(w->reader));
 		if (r == 0)
 			return 0;
 		--*share;
@@ -286,7 +286,7 @@ static int no_letter(struct worker *w)
 	if (errno != EDQUOT)
 		return sink_why(w->sink, SINK_RETRY, "cannot write dead letters: %s",
 		                errno == EAGAIN ? "another process has locked them"
-		                                : strerror(errno));
+		                                : letter_error(errno));
 	char why[128];
 	snprintf(why, sizeof why, "%.100s", w->sink->why);
 	return sink_why(w->sink, SINK_RETRY,
@@ -582,7 +582,7 @@ static int retry(struct worker *w)
 	                  .from = w->retry_from};
 	if (!w->dead && open_dead(w, false) < 0)
 		return sink_why(w->sink, SINK_RETRY, "cannot read dead letters: %s",
-		                strerror(errno));
+		                letter_error(errno));
 	w->retry = false; /* unless it is asked for once more */
 	if (!w->dead)
 		return SINK_OK;
@@ -715,7 +715,7 @@ static int run(struct worker *w, int journalfd)
 		             sink->name, strerror(errno));
 	if (open_dead(w, false) < 0) /* whoever needs them says so again */
 		log_incident(LOG_LEVEL_ERROR, sink->name, LOG_NOPOS, "cannot read dead letters: %s",
-		             strerror(errno));
+		             letter_error(errno));
 	w->status = status_open(sink->journal, sink->name);
 	status_base(w->status, w->base);
 	serve(w);

@@ -351,7 +351,7 @@ static int prepare(struct unix_sink *u, struct sink *sink)
 
 	s->journalfd = open(sink->journal, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (s->journalfd < 0 || journal_identity(s->journalfd, uuid, s->former) < 0)
-		return sink_why(sink, -1, "%s: %s", sink->journal, strerror(errno));
+		return sink_why(sink, -1, "%s: %s", sink->journal, journal_identity_error(errno));
 	s->filter =
 	    filter_new(conf_str(conf, "groups"), conf_str(conf, "events"), conf_str(conf, "users"),
 	               conf_str(conf, "owners"), conf_str(conf, "mailboxes"), &why);
