@@ -89,11 +89,12 @@ static void on_mailbox(void *ctx, struct str asked, const struct names_place *pl
 static int spell(struct apns *a, const struct device *d, const struct due *due, struct str *names_r)
 {
 	struct buf *out = &a->texts[1];
-	const char *p = due->mailboxes.s, *end = p + due->mailboxes.len, *why;
+	const char *p = due->mailboxes.s, *end, *why;
 	buf_reset(out);
 	*names_r = (struct str){"", 0};
 	if (!a->hashes || !due->mailboxes.len || (due->reason & REASON_MANY))
 		return 0;
+	end = p + due->mailboxes.len;
 	for (const char *stop; p < end && (stop = memchr(p, '\n', (size_t)(end - p)));
 	     p = stop + 1) {
 		struct spelling s = {
