@@ -54,10 +54,9 @@ struct dead {
 	uint64_t file, size; /* its serial and length */
 	bool dirty, made;    /* it is not synced; nor is its name */
 	struct buf buf;
-	struct letter_walk *seek; /* for one that may be there: */
-	struct letter sought;     /* where it stands, */
-	bool standing;            /* unless it is at the end, */
-	uint64_t seek_pos;        /* and what was looked for last */
+	uint64_t *known; /* positions of those of uuid, ascending; NULL: not looked for yet */
+	size_t n_known;
+	uint64_t sought; /* the position that was looked for last */
 };
 
 static int64_t now_us(clockid_t clock)
@@ -288,7 +287,7 @@ void dead_close(struct dead **dp)
 	*dp = NULL;
 	if (!d)
 		return;
-	letter_walk_close(&d->seek);
+	free(d->known);
 	close_keeping_errno(d->fd);
 	close(d->dir);
 	buf_free(&d->buf);
@@ -539,23 +538,48 @@ int dead_begin(struct dead *d, const unsigned char uuid[16], uint64_t max, bool 
 	return r;
 }
 
+static int ascending(const void *a, const void *b)
+{
+	uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
+	return x < y ? -1 : x > y;
+}
+
+/* Those that cannot be read, or for which there is no memory, are kept twice rather than lost. */
+static void look(struct dead *d)
+{
+	struct letter l;
+	size_t cap = d->known ? d->n_known : 0;
+	struct letter_walk *w = letter_walk(d->dir, 0, false);
+	d->n_known = 0;
+	while (w && letter_walk_next(w, &l) > 0) {
+		if (l.state == LETTER_GONE || memcmp(l.uuid, d->uuid, sizeof l.uuid) != 0)
+			continue;
+		if (d->n_known == cap) {
+			cap = cap ? 2 * cap : 64;
+			uint64_t *more = realloc(d->known, cap * sizeof *more);
+			if (!more)
+				break;
+			d->known = more;
+		}
+		d->known[d->n_known++] = l.rec.pos;
+	}
+	letter_walk_close(&w);
+	if (d->n_known)
+		qsort(d->known, d->n_known, sizeof *d->known, ascending);
+}
+
 /* Whether it was kept before: a worker that was killed, or moved back, comes to it again. They come
- * in order, so one walk serves them all. */
+ * in order, so one look serves them all; they do not lie in order where it was moved back before.
+ */
 static bool kept(struct dead *d, uint64_t pos)
 {
-	bool back = pos <= d->seek_pos;
-	d->seek_pos = pos;
+	bool back = pos <= d->sought;
+	d->sought = pos;
 	if (pos > d->top || d->doubt)
 		return false;
-	if (!d->seek || back) {
-		letter_walk_close(&d->seek);
-		d->seek = letter_walk(d->dir, 0, false);
-		d->standing = d->seek && letter_walk_next(d->seek, &d->sought) > 0;
-	}
-	while (d->standing && (d->sought.state == LETTER_GONE || d->sought.rec.pos < pos ||
-	                       memcmp(d->sought.uuid, d->uuid, sizeof d->uuid) != 0))
-		d->standing = letter_walk_next(d->seek, &d->sought) > 0;
-	return d->standing && d->sought.rec.pos == pos;
+	if (!d->known || back)
+		look(d);
+	return d->n_known && bsearch(&pos, d->known, d->n_known, sizeof pos, ascending);
 }
 
 static int append(struct dead *d, const struct record *rec, const char *why)
