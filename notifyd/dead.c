@@ -315,17 +315,16 @@ static int file_unlink(const struct dead *d, uint64_t file)
 	return unlinkat(d->dir, name, 0);
 }
 
-/* Bytes of the letters in it that are there. -1 with errno. */
-static int file_live(int fd, uint64_t *live_r)
+/* Bytes of the letters in it that are there, and of those that are gone. -1 with errno. */
+static int file_live(int fd, uint64_t *live_r, uint64_t *gone_r)
 {
 	struct letter l;
 	off_t at = 0;
 	uint64_t damage = 0;
 	int r;
-	*live_r = 0;
+	*live_r = *gone_r = 0;
 	while ((r = letter_read(fd, &at, false, NULL, &l, &damage)) > 0)
-		if (l.state != LETTER_GONE)
-			*live_r += l.len;
+		*(l.state == LETTER_GONE ? gone_r : live_r) += l.len;
 	return r;
 }
 
@@ -352,19 +351,19 @@ static int copy_live(struct dead *d, int from, int to)
 	return r;
 }
 
-/* Writes a file anew without those that are gone, where that frees half of it. */
-static int file_compact(struct dead *d, uint64_t file)
+/* Writes a file anew without those that are gone, where that frees half of it, or anything. */
+static int file_compact(struct dead *d, uint64_t file, bool anything)
 {
 	char name[LETTER_FILE + 1];
 	struct stat st;
-	uint64_t live;
+	uint64_t live, gone;
 	int to = -1, fd = file_open(d, file, O_RDONLY);
 	if (fd < 0)
 		return errno == ENOENT ? 0 : -1;
-	int r = fstat(fd, &st) < 0 ? -1 : file_live(fd, &live);
+	int r = fstat(fd, &st) < 0 ? -1 : file_live(fd, &live, &gone);
 	if (r == 0 && live == 0) {
 		r = file_unlink(d, file);
-	} else if (r == 0 && live <= (uint64_t)st.st_size / 2) {
+	} else if (r == 0 && (live <= (uint64_t)st.st_size / 2 || (anything && gone))) {
 		to = openat(d->dir, COMPACT, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
 		letter_file(name, file);
 		if (to < 0 || segment_adopt(d->dir, to) < 0 || copy_live(d, fd, to) < 0 ||
@@ -389,10 +388,14 @@ static int room(struct dead *d, uint64_t len)
 	ssize_t n = letter_files(d->dir, &files);
 	for (ssize_t i = 0; i < n; i++)
 		if (d->fd < 0 || files[i] != d->file)
-			file_compact(d, files[i]); /* it may work for the next */
+			file_compact(d, files[i], false); /* it may work for the next */
+	d->used = disk_used(d->dir);
+	/* A little here and there is room too, and the sink waits for it. */
+	for (ssize_t i = 0; i < n && d->used + len > d->max; i++)
+		if ((d->fd < 0 || files[i] != d->file) && file_compact(d, files[i], true) == 0)
+			d->used = disk_used(d->dir);
 	if (n >= 0)
 		free(files);
-	d->used = disk_used(d->dir);
 	/* One larger than all is better there than nowhere. */
 	if (d->used + len <= d->max || d->used == 0)
 		return 0;
@@ -481,11 +484,11 @@ static int take_last(struct dead *d, uint64_t file)
 
 static int sweep(struct dead *d, uint64_t file)
 {
-	uint64_t live = 0;
+	uint64_t live = 0, gone;
 	int fd = file_open(d, file, O_RDONLY);
 	if (fd < 0)
 		return errno == ENOENT ? 0 : -1;
-	int r = file_live(fd, &live);
+	int r = file_live(fd, &live, &gone);
 	close_keeping_errno(fd);
 	return r < 0 || live ? r : file_unlink(d, file);
 }

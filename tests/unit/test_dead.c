@@ -273,6 +273,30 @@ static void test_dropped(void **state)
 	dead_close(&d);
 }
 
+static enum dead_verdict every_third(void *ctx, const struct letter *l)
+{
+	(void)ctx;
+	return l->serial % 3 ? DEAD_KEEP : DEAD_DROP;
+}
+
+/* What was dropped is room, though it is less than half of every file. */
+static void test_room_here_and_there(void **state)
+{
+	(void)state;
+	reopen(1 << 20);
+	int n = 0, more = 0;
+	while (bury(n, 3000, "refused") == 0)
+		n++;
+	assert_int_equal(errno, EDQUOT);
+	assert_int_equal(dead_judge(dead, every_third, NULL), 0);
+	while (bury(n + more, 3000, "refused") == 0)
+		more++;
+	assert_int_equal(errno, EDQUOT);
+	assert_true(more > n / 4); /* but for the file that is appended to */
+	assert_int_equal(summary().waiting, n - n / 3 + more);
+	assert_true(summary().bytes <= 1 << 20);
+}
+
 /* At the bound nothing is kept and nothing lost; what was deleted here and there makes room. */
 static void test_bounded(void **state)
 {
@@ -691,12 +715,13 @@ int main(void)
 	    TEST(test_whole),       TEST(test_none),
 	    TEST(test_not_twice),   TEST(test_not_twice_out_of_order),
 	    TEST(test_dropped),     TEST(test_drop_killed),
-	    TEST(test_bounded),     TEST(test_compacted),
-	    TEST(test_large),       TEST(test_torn),
-	    TEST(test_damaged),     TEST(test_full),
-	    TEST(test_killed),      TEST(test_count),
-	    TEST(test_retry),       TEST(test_retry_order),
-	    TEST(test_retry_again), TEST(test_asked),
+	    TEST(test_bounded),     TEST(test_room_here_and_there),
+	    TEST(test_compacted),   TEST(test_large),
+	    TEST(test_torn),        TEST(test_damaged),
+	    TEST(test_full),        TEST(test_killed),
+	    TEST(test_count),       TEST(test_retry),
+	    TEST(test_retry_order), TEST(test_retry_again),
+	    TEST(test_asked),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

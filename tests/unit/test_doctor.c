@@ -176,7 +176,7 @@ static void relocations(void **state)
 	assert_int_equal(plt_calls("/proc/self/exe", "fopen"), 1);
 	assert_int_equal(plt_calls("/nowhere", "fopen"), -1);
 	assert_int_equal(errno, ENOENT);
-	/* It waits for no writer that never comes */
+	/* It does not wait for a writer that never comes. */
 	char fifo[128];
 	snprintf(fifo, sizeof(fifo), "%s/fifo", fixture_dir);
 	assert_int_equal(mkfifo(fifo, 0600), 0);
