@@ -69,6 +69,9 @@
 #define UNSCHEDULED(X) X(EVENT) X(PID) X(USER_ID) X(COUNT)
 #define RESET(X) X(EVENT) X(MAILBOX_ID) X(UID_VALIDITY) X(PREV_UID_VALIDITY)
 #define RESET_OPTIONAL(X) MAILBOX(X) X(PID) X(URI) X(USER)
+#define PUSH_DUE(X) X(EVENT) X(USER) X(REASON)
+#define PUSH_DUE_OPTIONAL(X) X(PID) X(SERVICE) X(TIMESTAMP) X(MAILBOXES) X(APS_ACCOUNT_ID) \
+	X(APS_DEVICE_HASH) X(MAILBOX_USER) X(MAILBOX_UNIQUE_ID) X(VND_CMU_MBTYPE)
 /* clang-format on */
 
 /* name, the group that routes it, its other groups, uri, source, meaning, required, optional,
@@ -139,6 +142,9 @@ static const struct catalog_event events[] = {
     EVENT("MailboxReset", MAILBOX, 0, MAILBOX_URL, "mboxevent",
           "a mailbox has a new UIDVALIDITY: forget what you know of its UIDs", RESET,
           RESET_OPTIONAL, NONE),
+    EVENT("PushDue", PUSH, 0, ANY, "mboxevent",
+          "a user, or a device of one, is to be told that there is something new", PUSH_DUE,
+          PUSH_DUE_OPTIONAL, NONE),
 };
 
 const struct catalog_form_row catalog_forms[] = {
@@ -167,6 +173,7 @@ static const struct {
     {"calendar", GROUP_CALENDAR},
     {"applepushservice", GROUP_APPLEPUSHSERVICE},
     {"jmap", GROUP_JMAP},
+    {"push", GROUP_PUSH},
     {"other", GROUP_OTHER},
 };
 
@@ -229,7 +236,11 @@ unsigned catalog_groups(struct str event)
 const char *catalog_group(struct str event)
 {
 	const struct catalog_event *e = catalog_event(event.s, event.len);
-	unsigned bit = e ? e->primary : GROUP_OTHER;
+	return catalog_group_name(e ? e->primary : GROUP_OTHER);
+}
+
+const char *catalog_group_name(unsigned bit)
+{
 	for (size_t i = 0; i < sizeof groups / sizeof *groups; i++)
 		if (groups[i].bit == bit)
 			return groups[i].name;

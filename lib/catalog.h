@@ -19,6 +19,7 @@ enum catalog_group {
 	GROUP_CALENDAR = 1 << 6,
 	GROUP_APPLEPUSHSERVICE = 1 << 7,
 	GROUP_JMAP = 1 << 8,
+	GROUP_PUSH = 1 << 10,
 	GROUP_OTHER = 1 << 9, /* an event type that this version does not know */
 };
 
@@ -77,7 +78,8 @@ enum catalog_type {
 	  "^[0-9]{8}(T[0-9]{6}Z?)?$", 0, 0) \
 	X(ADDRESS, "an IPv4 or IPv6 address", \
 	  "^([0-9]{1,3}([.][0-9]{1,3}){3}|[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*(%[!-~]+)?)$", 0, 0) \
-	X(UIDVALIDITY, "a number from 1 on", "^" CATALOG_NUMBER "$", 0, 0)
+	X(UIDVALIDITY, "a number from 1 on", "^" CATALOG_NUMBER "$", 0, 0) \
+	X(REASON, "new or change", "^(new|change)$", 0, 0)
 /* clang-format on */
 
 enum catalog_form {
@@ -116,6 +118,8 @@ extern const struct catalog_form_row catalog_forms[];
 	  "1 when the calendar event lasts whole days") \
 	X(APS_ACCOUNT_ID, "apsAccountId", STRING, ANY, NULL, "Cyrus", \
 	  "the phone's id of the account") \
+	X(APS_DEVICE_HASH, "apsDeviceHash", STRING, TEXT, NULL, "mboxevent", \
+	  "SHA-256 of the phone's token in lower case, in hexadecimal") \
 	X(APS_DEVICE_TOKEN, "apsDeviceToken", STRING, ANY, NULL, "Cyrus", \
 	  "token of the phone") \
 	X(APS_SUBTOPIC, "apsSubtopic", STRING, ANY, NULL, "Cyrus", \
@@ -171,7 +175,7 @@ extern const struct catalog_form_row catalog_forms[];
 	X(MAILBOX_USER, "mailboxUser", STRING, TEXT, NULL, "Cyrus", \
 	  "owner of the mailbox to watch") \
 	X(MAILBOXES, "mailboxes", STRINGS, TEXT, NULL, "Cyrus", \
-	  "names of the mailboxes to watch") \
+	  "names of the mailboxes to watch; in PushDue of those that changed") \
 	X(MAX_MESSAGES, "maxMessages", INT, LIMIT, NULL, "RFC 5423, 5", \
 	  "limit of messages, -1 for none") \
 	X(MESSAGE_CONTENT, "messageContent", UID_STRINGS, UID_KEYS, "messageContent", "RFC 5423, 5", \
@@ -192,6 +196,8 @@ extern const struct catalog_form_row catalog_forms[];
 	  "process that emitted it") \
 	X(PREV_UID_VALIDITY, "prevUidValidity", STRING_OR_FALSE, UIDVALIDITY, NULL, "mboxevent", \
 	  "UIDVALIDITY before, false when unknown") \
+	X(REASON, "reason", STRING, REASON, NULL, "mboxevent", \
+	  "new when there is new mail, else change") \
 	X(RECURRENCE_ID, "recurrenceId", STRING, ANY, NULL, "Cyrus 3.8", \
 	  "which of a recurring event's instances") \
 	X(SERVER_DOMAIN, "serverDomain", STRING, TEXT, NULL, "RFC 5423, 5", \
@@ -333,7 +339,8 @@ bool catalog_extra(const char *word, size_t len, struct catalog_params *set_r);
 
 /* The groups and the routing group of any event name, GROUP_OTHER for an unknown one. */
 unsigned catalog_groups(struct str event);
-const char *catalog_group(struct str event); /* "message", ..., "other" */
+const char *catalog_group(struct str event);  /* "message", ..., "other" */
+const char *catalog_group_name(unsigned bit); /* "other" for what is no group's */
 /* A group's bit by name; 0 when there is none of that name. */
 unsigned catalog_group_bit(const char *name, size_t len);
 

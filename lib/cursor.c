@@ -30,7 +30,7 @@ static const unsigned char magic[8] = {0xff, 0x00, 'm', 'b', 'c', 'u', 'r', 0xff
 /* Little-endian numbers; the checksum covers all before it. */
 struct slot {
 	unsigned char magic[8];
-	uint32_t version, spare;
+	uint32_t version, length; /* 0: this one's */
 	uint64_t sequence, pos, delivered, time;
 	unsigned char uuid[16];
 	uint64_t checksum;
@@ -47,7 +47,22 @@ static uint64_t checksum(const struct slot *s)
 	return XXH3_64bits(s, offsetof(struct slot, checksum));
 }
 
-/* The newer of the two valid slots. 0, or -1 (EBADMSG with none, ENODATA for an empty file). */
+/* One that keeps the length need not tell it, as this one does not. */
+static bool foreign(int fd, off_t at)
+{
+	unsigned char head[SLOT_SIZE];
+	struct slot s;
+	ssize_t n = pread(fd, head, sizeof head, at);
+	if (n < (ssize_t)sizeof s)
+		return false;
+	memcpy(&s, head, sizeof s);
+	return segment_foreign(head, (size_t)n, magic, VERSION) ||
+	       (memcmp(s.magic, magic, sizeof magic) == 0 && le32toh(s.version) != VERSION &&
+	        !s.length && s.checksum == htole64(checksum(&s)));
+}
+
+/* The newer of the two valid slots. 0, or -1 (EBADMSG with none, ENODATA for an empty file,
+ * EPROTONOSUPPORT when either is of another version). */
 static int slots_read(int fd, struct cursor_state *state_r, uint64_t *sequence_r)
 {
 	bool found = false, any = false;
@@ -58,8 +73,13 @@ static int slots_read(int fd, struct cursor_state *state_r, uint64_t *sequence_r
 		for (size_t k = 0; k < sizeof s; k++)
 			any |= ((const char *)&s)[k] != 0;
 		if (memcmp(s.magic, magic, sizeof magic) != 0 || le32toh(s.version) != VERSION ||
-		    s.checksum != htole64(checksum(&s)))
+		    s.checksum != htole64(checksum(&s))) {
+			if (foreign(fd, i * SLOT_SIZE)) {
+				errno = EPROTONOSUPPORT;
+				return -1;
+			}
 			continue;
+		}
 		if (found && le64toh(s.sequence) < *sequence_r)
 			continue;
 		found = true;
@@ -131,11 +151,19 @@ int cursor_open(struct cursor **c_r, int journalfd, const char *name, uint64_t s
 	struct cursor_state was = {0};
 	unsigned char uuid[16];
 	if (journal_identity(journalfd, uuid, former) < 0) {
-		fail(why_r, "cannot read the journal's identity: %s", strerror(errno));
+		fail(why_r, "cannot read the journal's identity: %s",
+		     journal_identity_error(errno));
 		goto fail;
 	}
 	int r = slots_read(c->fd, &was, &c->sequence);
 	bool empty = r < 0 && errno == ENODATA;
+	if (r < 0 && errno == EPROTONOSUPPORT) {
+		fail(why_r,
+		     "%s is of a version that this program does not know: install the one that "
+		     "made it, or move the file away to begin anew",
+		     path);
+		goto fail;
+	}
 	if (r == 0 && memcmp(was.uuid, uuid, 16) != 0 && memcmp(was.uuid, former, 16) != 0) {
 		fail(why_r, "%s belongs to another journal; it starts anew", path);
 		r = -1;

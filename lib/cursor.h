@@ -20,7 +20,7 @@ struct cursor_state {
 
 /* Opens, locks (no second holder: EAGAIN, "in use") and reads it; makes it at `start` when it
  * is missing or both slots are damaged (*made_r true; damage is told in *why_r even so).
- * 0, or -1 with *why_r malloc'd. */
+ * One of another version is left alone and refused. 0, or -1 with *why_r malloc'd. */
 int cursor_open(struct cursor **c_r, int journalfd, const char *name, uint64_t start, bool *made_r,
                 char **why_r);
 void cursor_close(struct cursor **c);
@@ -32,7 +32,8 @@ const struct cursor_state *cursor_get(const struct cursor *c);
 int cursor_set(struct cursor *c, uint64_t pos, uint64_t delivered);
 int cursor_sync(struct cursor *c);
 
-/* Reads one without locking it. 0, or -1 with errno (ENOENT, EBADMSG). */
+/* Reads one without locking it. 0, or -1 with errno (ENOENT, EBADMSG; EPROTONOSUPPORT: of another
+ * version). */
 int cursor_peek(int journalfd, const char *name, struct cursor_state *state_r);
 
 /* Calls fn for each cursor file. 0, or -1 with errno. */

@@ -23,7 +23,7 @@ static void read_groups(struct extras *x, const char *value, struct buf *ignored
 	struct str list = words(value ? value : "message mailbox"), word;
 	while (flags_next(&list, &word)) {
 		unsigned bit = catalog_group_bit(word.s, word.len);
-		if (!bit || bit == GROUP_OTHER)
+		if (!bit || bit == GROUP_OTHER || bit == GROUP_PUSH)
 			ignore(ignored, "event_groups", word);
 		else
 			x->groups |= bit;

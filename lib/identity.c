@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "identity.h"
 
+#include "boots.h"
 #include "lost.h"
 #include "segment.h"
 
@@ -16,6 +17,7 @@
 #include <unistd.h>
 
 #define FILE_NAME "identity"
+#define TITLE     "mboxevent-journal "
 #define FORMAT    "mboxevent-journal 1\nuuid %s\nformer %s\ninode %llu\n"
 
 static const char hex[] = "0123456789abcdef";
@@ -53,7 +55,9 @@ static int identity_read(int dirfd, unsigned char uuid_r[16], unsigned char form
 	           &inode) != 3 ||
 	    !segment_uuid_parse(uuid, strlen(uuid), uuid_r) ||
 	    !segment_uuid_parse(former, strlen(former), former_r)) {
-		errno = EBADMSG;
+		unsigned version;
+		errno = sscanf(text, TITLE "%u\n", &version) == 1 && version > 1 ? EPROTONOSUPPORT
+		                                                                 : EBADMSG;
 		return -1;
 	}
 	*copy_r = inode != (unsigned long long)st.st_ino;
@@ -64,6 +68,20 @@ int journal_identity(int dirfd, unsigned char uuid_r[16], unsigned char former_r
 {
 	bool copy;
 	return identity_read(dirfd, uuid_r, former_r, &copy);
+}
+
+const char *journal_identity_error(int error)
+{
+	switch (error) {
+	case EPROTONOSUPPORT:
+		return "its file 'identity' is of a version that this program does not know: "
+		       "install the one that made it, or set mboxevent_journal to another "
+		       "directory";
+	case EBADMSG:
+		return "its file 'identity' is damaged: remove it, ids get a new uuid";
+	default:
+		return strerror(error);
+	}
 }
 
 static int identity_write(int dirfd, const unsigned char former[16])
@@ -147,27 +165,26 @@ int journal_init(const char *dir, char **why_r)
 	const char *fs = dirfd < 0 ? NULL : journal_remote(dirfd);
 	unsigned char uuid[16], former[16] = {0};
 	bool copy = false;
-	int r = dirfd < 0 || fs ? -1 : 0;
-	if (r == 0 && (subdir(dirfd, "cursors") < 0 || subdir(dirfd, "status") < 0 ||
-	               subdir(dirfd, "dead") < 0 || subdir(dirfd, "gone") < 0 ||
-	               lost_init(dirfd) < 0 || segment_bounds_init(dirfd) < 0))
+	int known = -1, r = dirfd < 0 || fs ? -1 : 0;
+	/* Before anything is written: it may be another version's. */
+	if (r == 0 && (known = identity_read(dirfd, uuid, former, &copy)) < 0 && errno != ENOENT)
 		r = -1;
-	if (r == 0) {
-		r = identity_read(dirfd, uuid, former, &copy);
-		if (r < 0 && errno == ENOENT)
-			r = identity_write(dirfd, former);
-		else if (r == 0 && copy)
-			r = identity_write(dirfd, uuid);
-	}
+	if (r == 0 &&
+	    (subdir(dirfd, "cursors") < 0 || subdir(dirfd, "status") < 0 ||
+	     subdir(dirfd, "dead") < 0 || subdir(dirfd, "gone") < 0 || lost_init(dirfd) < 0 ||
+	     segment_bounds_init(dirfd) < 0 || boots_init(dirfd) < 0))
+		r = -1;
+	if (r == 0 && known < 0)
+		r = identity_write(dirfd, (unsigned char[16]){0});
+	else if (r == 0 && copy)
+		r = identity_write(dirfd, uuid);
 	if (r < 0) {
 		int n = fs ? asprintf(why_r,
 		                      "the journal directory %s is on %s: it must be on a local "
 		                      "file system (set mboxevent_journal)",
 		                      dir, fs)
 		           : asprintf(why_r, "cannot set up the journal directory %s: %s", dir,
-		                      errno == EBADMSG ? "its file 'identity' is damaged: "
-		                                         "remove it, ids get a new uuid"
-		                                       : strerror(errno));
+		                      journal_identity_error(errno));
 		if (n < 0)
 			*why_r = NULL;
 	}

@@ -18,8 +18,12 @@ int journal_init(const char *dir, char **why_r);
  * FUSE); NULL when it is fit. */
 const char *journal_remote(int dirfd);
 
-/* former is all zero when it was never a copy. -1 with errno (EBADMSG: not such a file). */
+/* former is all zero when it was never a copy. -1 with errno (EBADMSG: not such a file;
+ * EPROTONOSUPPORT: of a later version). */
 int journal_identity(int dirfd, unsigned char uuid_r[16], unsigned char former_r[16]);
+
+/* That errno in words, and what to do. */
+const char *journal_identity_error(int error);
 
 /* An id: <uuid>-<position, 16 hex digits>. */
 #define JOURNAL_ID 54 /* with its NUL */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "journal.h"
 
+#include "boots.h"
 #include "segment.h"
 
 #include <errno.h>
@@ -15,12 +16,17 @@
 #include <unistd.h>
 
 #include "lost.h"
+#include "rescue.h"
 #include "room.h"
 
 #define LIMIT_MIN 4096
 /* How often a writer follows others to a newer segment before it gives an event up: only very
  * small segments on a very busy machine make it move more than once. */
 #define MOVES 1000
+
+/* After a sync that failed for good the next is tried after so long, microseconds: each costs a
+ * copy of the segment. */
+#define UNSYNCED 5000000
 
 #define KEEP (256 * 1024) /* the most memory kept from record to record */
 
@@ -42,11 +48,15 @@ struct journal {
 	struct mark mark;
 	pid_t pid;          /* whose fd and losses these are: a child opens its own */
 	uint64_t next_base; /* the segment is sealed: go on there; 0 when it is not */
+	bool named;         /* opt.sync: the segment's directory entry is on the disk */
+	bool doubt;         /* a sync of the segment failed, so none that follows says anything */
+	int64_t unsynced;   /* when that could not be mended */
 	dev_t dev;          /* the directory that fd is in, */
 	ino_t ino;
 	time_t looked;       /* and when its path was last seen to lead there, monotonic seconds */
 	int64_t refused;     /* when a new segment was refused, to ask again only after a while */
 	const char *why;     /* why it was refused */
+	bool foreign;        /* the directory is another version's: not a byte into it */
 	unsigned lost;       /* since the last append that succeeded */
 	unsigned unrecorded; /* of these, not yet in the counter file */
 	struct buf record;
@@ -186,9 +196,25 @@ static uint64_t room(const struct journal *j, int dirfd, const uint64_t *bases, 
 	return refusal ? 0 : limit;
 }
 
+/* What a process that closed them writes to its standard output or error must not land in the
+ * journal. */
+static int above_stdio(int fd)
+{
+	if (fd > STDERR_FILENO)
+		return fd;
+	int up = fcntl(fd, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
+	close(fd);
+	return up;
+}
+
 static int use(struct journal *j, int dirfd, int fd, const struct segment *seg, const char **why_r)
 {
 	struct stat st, dir;
+	fd = above_stdio(fd);
+	if (fd < 0) {
+		*why_r = "no descriptor is left for the journal's segment";
+		return -1;
+	}
 	if (mark(fd, &j->mark) < 0 || fstat(fd, &st) < 0 || fstat(dirfd, &dir) < 0) {
 		close(fd);
 		*why_r = "cannot stat the journal's segment";
@@ -198,13 +224,15 @@ static int use(struct journal *j, int dirfd, int fd, const struct segment *seg, 
 	j->seg = *seg;
 	j->dev = dir.st_dev;
 	j->ino = dir.st_ino;
-	ssize_t seal = (uint64_t)st.st_size > seg->limit ? segment_seal(fd, seg, st.st_size) : 0;
-	j->next_base = seal > 0 ? seg->base + (uint64_t)seal : 0;
+	j->named = j->doubt = false;
+	j->next_base = 0;
+	if ((uint64_t)st.st_size > seg->limit)
+		segment_seal(fd, seg, st.st_size, &j->next_base);
 	return 0;
 }
 
-/* Where a segment begins that follows `seg`, which nobody can append to: it is of another boot,
- * or its header is damaged. */
+/* Where a segment begins that follows `seg`, which nobody can append to: it is of another boot or
+ * version, or its header is damaged. */
 static uint64_t beyond(int dirfd, uint64_t base)
 {
 	char name[SEGMENT_NAME + 1];
@@ -214,10 +242,41 @@ static uint64_t beyond(int dirfd, uint64_t base)
 	return base + size + SEGMENT_BOOT_GAP;
 }
 
-static bool other_boot(const unsigned char a[16], const unsigned char b[16])
+/* Whether no power cut can have shortened it: it was made since this kernel started. */
+static bool this_boot(const struct segment *seg, const unsigned char boot[16],
+                      const struct boots *boots)
 {
 	static const unsigned char unknown[16];
-	return memcmp(a, b, 16) != 0 && memcmp(a, unknown, 16) != 0 && memcmp(b, unknown, 16) != 0;
+	if (memcmp(seg->boot, unknown, 16) == 0 || memcmp(boot, unknown, 16) == 0) {
+		if (boots_since_start(seg->created))
+			return true;
+	} else if (memcmp(seg->boot, boot, 16) == 0) {
+		return true;
+	}
+	/* Made by a process that sees another boot id (a container), but later than one of ours. */
+	return boots->known && seg->base >= boots->first;
+}
+
+/* Ends a segment whose writers may be alive although they see another boot id: containers on this
+ * kernel. It is sealed with a gap behind, so that they and we come to the same base. Should they be
+ * dead all the same, nothing may be appended where they did: what is to be made is then in their
+ * name, and left in turn. 1 with what is to be made; 0: not on this file system; -1. */
+static int leave(int fd, const struct segment *seg, const struct boots *boots,
+                 struct segment *new_r)
+{
+	uint32_t gaps = 1;
+	uint64_t next = 0;
+	if (boots->above > seg->base + 1)
+		gaps += (uint32_t)((boots->above - seg->base) / SEGMENT_BOOT_GAP + 1);
+	ssize_t end = segment_retire(fd, seg, gaps, &next);
+	if (end < 0)
+		return errno == EOPNOTSUPP ? 0 : -1;
+	new_r->base = next;
+	bool theirs = next - seg->base - (uint64_t)end < SEGMENT_BOOT_GAP;
+	bool begun = boots->above > next && !(boots->known && boots->first == next);
+	if (theirs || begun)
+		memcpy(new_r->boot, seg->boot, sizeof new_r->boot);
+	return 1;
 }
 
 /* Opens the newest segment, or starts the one that follows. at_least: the base a new one must
@@ -226,6 +285,7 @@ static int attach(struct journal *j, uint64_t at_least, const char **why_r)
 {
 	uint64_t *bases = NULL;
 	int fd = -1, dirfd = opendir_fd(j), r = -1;
+	j->foreign = false;
 	*why_r = "the journal's segments change faster than this process can follow";
 	if (dirfd < 0) {
 		*why_r = errno == ENOENT
@@ -236,25 +296,28 @@ static int attach(struct journal *j, uint64_t at_least, const char **why_r)
 	for (int tries = 0; tries < MOVES; tries++) {
 		free(bases);
 		struct segment_bounds bounds;
-		segment_bounds(dirfd,
-		               &bounds); /* before the list: what is made later is not in it */
+		struct boots boots;
+		struct segment seg;
+		struct segment new = {.created = now()};
+		segment_boot(new.boot);
+		/* before the list: what is made later is not in it */
+		segment_bounds(dirfd, &bounds);
+		boots_read(dirfd, new.boot, &boots);
 		ssize_t n = segment_list(dirfd, &bases);
 		if (n < 0) {
 			bases = NULL;
 			*why_r = "cannot read the journal directory";
 			break;
 		}
-		struct segment seg;
-		struct segment new = {.created = now()};
-		bool anew = false; /* it must outlast a power cut, or its positions come again */
-		segment_boot(new.boot);
 		uint64_t newest = n ? bases[n - 1] : 0;
+		uint64_t above = 0;  /* the boot's first segment must not lie below this */
+		bool begins = false; /* it is that */
 		if (!n || newest < bounds.floor) {
 			/* The first; or somebody, a power cut even, took segments away. The one at
 			 * the floor was there, and none is deleted but behind a newer one. */
-			uint64_t high = bounds.top > bounds.floor ? bounds.top : bounds.floor;
-			new.base = high ? high + SEGMENT_BOOT_GAP : at_least;
-			anew = true;
+			above = bounds.top > bounds.floor ? bounds.top : bounds.floor;
+			new.base = above ? above + SEGMENT_BOOT_GAP : at_least;
+			begins = true;
 		} else if (newest >= at_least) {
 			fd = segment_open(dirfd, newest, O_RDWR | O_APPEND, &seg);
 			int why = errno;
@@ -265,30 +328,65 @@ static int attach(struct journal *j, uint64_t at_least, const char **why_r)
 				close(fd);
 				continue;
 			}
-			if (fd >= 0 && !other_boot(seg.boot, new.boot)) {
+			if (fd >= 0 && this_boot(&seg, new.boot, &boots)) {
 				r = use(j, dirfd, fd, &seg, why_r);
 				break;
 			}
 			if (fd < 0 && why == ENOENT)
 				continue; /* trimmed, so there is a newer one */
-			if (fd < 0 && why != EBADMSG) {
+			if (fd < 0 && why != EBADMSG && why != EPROTONOSUPPORT) {
 				*why_r = "cannot open the journal's newest segment (permissions?)";
 				break;
 			}
+			int left = fd >= 0 && boots_since_start(seg.created)
+			               ? leave(fd, &seg, &boots, &new)
+			               : 0;
 			if (fd >= 0)
 				close(fd);
-			new.base = beyond(dirfd, newest);
-			anew = true;
+			if (left < 0) {
+				*why_r = "cannot seal the segment of another boot (no space?)";
+				break;
+			}
+			if (!left) {
+				new.base = beyond(dirfd, newest);
+				above = newest + 1;
+				begins = true;
+			}
 		} else {
 			new.base = at_least;
+		}
+		/* All processes of a boot must come to the same base. Where others on this kernel
+		 * are about to begin, theirs is made in their name, and left for ours. */
+		if (begins && boots.known && boots.first >= above) {
+			new.base = boots.first;
+		} else if (begins && boots.beside && boots.beside_first >= above) {
+			new.base = boots.beside_first;
+			memcpy(new.boot, boots.beside_boot, sizeof new.boot);
+		} else if (begins && boots.above && new.base < boots.above + SEGMENT_BOOT_GAP) {
+			new.base = boots.above + SEGMENT_BOOT_GAP;
 		}
 		new.limit = room(j, dirfd, bases, n, why_r);
 		if (!new.limit)
 			break;
 		unsigned char former[16];
-		if (journal_identity(dirfd, new.uuid, former) < 0)
+		if (journal_identity(dirfd, new.uuid, former) < 0) {
+			j->foreign = errno == EPROTONOSUPPORT;
+			if (j->foreign) {
+				*why_r = "the journal directory is of a version that this hook "
+					 "does not know: install the one that made it, or set "
+					 "mboxevent_journal to another directory";
+				break;
+			}
 			memset(new.uuid, 0, sizeof new.uuid);
-		int made = segment_create(dirfd, &new, j->opt.sync || anew);
+		}
+		/* First on the disk: others may append to it before its name is there, and after a
+		 * power cut their positions must not come again. */
+		begins |= new.base - newest >= SEGMENT_BOOT_GAP;
+		if (begins && boots_begin(dirfd, new.boot, new.base) < 0) {
+			*why_r = "cannot write the journal's file 'boots' (permissions? disk?)";
+			break;
+		}
+		int made = segment_create(dirfd, &new);
 		if (made < 0) {
 			*why_r = errno == ENOSPC || errno == EDQUOT
 			             ? "no room for a new journal segment"
@@ -415,12 +513,54 @@ static int seal(struct journal *j)
 		end = append(j, &record, &why);
 	buf_free(&record);
 	/* Another writer's may be the first. */
-	ssize_t first = end < 0 ? -1 : segment_seal(j->fd, &j->seg, end);
-	if (first > 0)
-		j->next_base = j->seg.base + (uint64_t)first;
-	return first > 0 ? 0 : -1;
+	return end >= 0 && segment_seal(j->fd, &j->seg, end, &j->next_base) > 0 ? 0 : -1;
 }
 
+/* The segment's directory entry, of which its maker may not have been told yet that it is on the
+ * disk. */
+static int sync_name(const struct journal *j, int dirfd)
+{
+	char name[SEGMENT_NAME + 1];
+	struct stat st;
+	struct mark m;
+	segment_name(name, j->seg.base);
+	bool here = fstatat(dirfd, name, &st, AT_SYMLINK_NOFOLLOW) == 0 && st.st_ino == j->mark.ino;
+	/* Else it was delivered and deleted, or a copy has its place (rescue.h); or the directory
+	 * was moved away, and this is another. */
+	if (!here && (!same(j, &m) || m.links))
+		return -1;
+	return fsync(dirfd);
+}
+
+/* Brings what was appended to the disk: 0, or 1 with *why_r: it is not known to be there. */
+static int sync_append(struct journal *j, const char **why_r)
+{
+	int64_t t = now();
+	*why_r = "the disk did not take it; a power cut may lose what is in the journal";
+	if (j->unsynced && t >= j->unsynced && t - j->unsynced < UNSYNCED)
+		return 1;
+	int r = j->doubt ? -1 : fdatasync(j->fd);
+	if (r == 0 && j->named) {
+		j->unsynced = 0;
+		return 0;
+	}
+	int dirfd = opendir_fd(j);
+	if (r < 0) {
+		j->doubt = true;
+		r = dirfd < 0 ? -1 : segment_rescue(dirfd, j->fd, &j->seg);
+		if (r == 0) /* what is open is not what has the name any more */
+			forget(j);
+	} else {
+		r = dirfd < 0 ? -1 : sync_name(j, dirfd);
+		j->named = r == 0;
+	}
+	if (dirfd >= 0)
+		close(dirfd);
+	j->unsynced = r == 0 ? 0 : t;
+	return r == 0 ? 0 : 1;
+}
+
+/* As journal_append(). */
 static int store(struct journal *j, const struct record *rec, uint64_t *pos_r, const char **why_r)
 {
 	buf_reset(&j->record);
@@ -438,25 +578,20 @@ static int store(struct journal *j, const struct record *rec, uint64_t *pos_r, c
 			return -1;
 		off_t start = end - (off_t)j->record.len;
 		if ((uint64_t)end > j->seg.limit) {
-			ssize_t sealed = segment_seal(j->fd, &j->seg, start);
+			ssize_t sealed = segment_seal(j->fd, &j->seg, start, &j->next_base);
 			if (sealed < 0) {
 				*why_r = "cannot read the journal's segment back";
 				return -1;
 			}
-			if (sealed > 0) { /* nobody reads behind a SEAL */
-				j->next_base = j->seg.base + (uint64_t)sealed;
+			if (sealed > 0) /* nobody reads behind a SEAL */
 				continue;
-			}
 		}
 		*pos_r = j->seg.base + (uint64_t)start;
-		if (j->opt.sync && fdatasync(j->fd) < 0) {
-			*why_r = "the journal could not be synced to the disk";
-			return -1;
-		}
+		int r = j->opt.sync ? sync_append(j, why_r) : 0;
 		/* When the SEAL can't be written (a full disk), the next writer tries. */
-		if ((uint64_t)end > j->seg.limit)
+		if (j->fd >= 0 && (uint64_t)end > j->seg.limit)
 			seal(j);
-		return 0;
+		return r;
 	}
 	*why_r = "the journal's segments change faster than this process can follow";
 	return -1;
@@ -468,7 +603,7 @@ int journal_append(struct journal *j, const struct record *rec, uint64_t *pos_r,
 	uint64_t pos;
 	inherit(j);
 	r = store(j, rec, &pos, why_r);
-	if (r == 0) {
+	if (r >= 0) {
 		j->lost = 0;
 		if (pos_r)
 			*pos_r = pos;
@@ -491,7 +626,7 @@ void journal_lost(struct journal *j, unsigned n)
 	j->unrecorded += n;
 	struct rlimit rl; /* with hardly any room in files at all, counting would raise SIGXFSZ */
 	bool may = getrlimit(RLIMIT_FSIZE, &rl) == 0 && rl.rlim_cur >= LIMIT_MIN;
-	int dirfd = may ? opendir_fd(j) : -1;
+	int dirfd = may && !j->foreign ? opendir_fd(j) : -1;
 	if (dirfd >= 0) {
 		if (lost_add(dirfd, j->unrecorded) == 0)
 			j->unrecorded = 0;
@@ -515,9 +650,9 @@ uint64_t journal_end(int dirfd)
 		return 0;
 	int fd = segment_open(dirfd, bases[n - 1], O_RDONLY, &seg);
 	if (fd >= 0 && fstat(fd, &st) == 0) {
-		ssize_t sealed =
-		    (uint64_t)st.st_size > seg.limit ? segment_seal(fd, &seg, st.st_size) : 0;
-		end = seg.base + (uint64_t)(sealed > 0 ? sealed : st.st_size);
+		end = seg.base + (uint64_t)st.st_size;
+		if ((uint64_t)st.st_size > seg.limit)
+			segment_seal(fd, &seg, st.st_size, &end);
 	} else {
 		end = beyond(dirfd, bases[n - 1]);
 	}
@@ -525,6 +660,16 @@ uint64_t journal_end(int dirfd)
 		close(fd);
 	free(bases);
 	return end;
+}
+
+static bool another_version(int dirfd, uint64_t base)
+{
+	struct segment seg;
+	int fd = segment_open(dirfd, base, O_RDONLY, &seg);
+	bool is = fd < 0 && errno == EPROTONOSUPPORT;
+	if (fd >= 0)
+		close(fd);
+	return is;
 }
 
 /* When a segment was begun, as its header has it; INT64_MIN when that is not known. */
@@ -575,6 +720,8 @@ int journal_trim(int dirfd, uint64_t pos, int64_t keep_us)
 	for (ssize_t i = 0; i + 1 < n && bases[i + 1] <= pos; i++) {
 		int64_t follower = times ? surely_began(times, n, i + 1, at) : INT64_MAX;
 		if (keep_us && (follower == INT64_MAX || at - follower < keep_us))
+			break;
+		if (another_version(dirfd, bases[i]))
 			break;
 		char name[SEGMENT_NAME + 1];
 		segment_name(name, bases[i]);

@@ -15,7 +15,7 @@ struct journal_options {
 	uint64_t segment_size; /* bytes */
 	uint64_t max_size; /* bytes in all; 0: the smaller of 4 GB and a tenth of the file system */
 	unsigned min_free; /* per cent of the file system to leave free; 0: may be filled up */
-	bool sync;         /* fdatasync each append */
+	bool sync;         /* each append is on the disk when it returns */
 };
 
 /* dir exists; its owner, group and mode are those of every file made in it.
@@ -26,7 +26,9 @@ void journal_close(struct journal **j);
 
 /* Appends one record (pos, next, time and lost of rec are ignored). 0 with *pos_r
  * (NULL allowed), or -1: the event is lost, counted here, carried in the next record that
- * succeeds and added to the counter file (lost.h); *why_r says why. */
+ * succeeds and added to the counter file (lost.h); *why_r says why. With opt.sync also 1, with
+ * *pos_r and *why_r: it is in the journal, delivered like any other and not lost, but not known to
+ * be on the disk, so that a power cut may take it. */
 int journal_append(struct journal *j, const struct record *rec, uint64_t *pos_r,
                    const char **why_r);
 
@@ -43,7 +45,8 @@ uint64_t journal_end(int dirfd);
 
 /* Deletes superseded segments that lie wholly below pos, never the newest; those whose
  * follower began less than keep_us microseconds ago stay, and where a clock that was set back makes
- * that doubtful, until a later one did. The number deleted, or -1 with errno. */
+ * that doubtful, until a later one did. One of another version stays, and
+ * all behind it. The number deleted, or -1 with errno. */
 int journal_trim(int dirfd, uint64_t pos, int64_t keep_us);
 
 #endif

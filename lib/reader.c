@@ -29,6 +29,7 @@ struct reader {
 	uint64_t searched; /* file size up to which nothing valid follows what is broken at pos */
 	time_t listed;     /* when the directory was last searched for a newer segment */
 	bool superseded;   /* there is a newer segment: what is not there now never comes */
+	char why[160];     /* "": errno says it */
 	struct reader_damage damage;
 };
 
@@ -68,6 +69,11 @@ uint64_t reader_pos(const struct reader *r)
 const struct reader_damage *reader_damage(const struct reader *r)
 {
 	return &r->damage;
+}
+
+const char *reader_why(const struct reader *r)
+{
+	return r->why[0] ? r->why : strerror(errno);
 }
 
 void reader_rest(struct reader *r)
@@ -149,6 +155,15 @@ static int enter(struct reader *r, uint64_t from)
 		if (r->fd < 0) {
 			if (errno == ENOENT)
 				continue; /* deleted just now */
+			if (errno == EPROTONOSUPPORT) {
+				char name[SEGMENT_NAME + 1];
+				segment_name(name, bases[i]);
+				snprintf(r->why, sizeof r->why,
+				         "%s is of a version that this program does not know: "
+				         "install the one that made it, or move the file away",
+				         name);
+				errno = EPROTONOSUPPORT;
+			}
 			result = -1;
 			break;
 		}
@@ -167,7 +182,9 @@ static int enter(struct reader *r, uint64_t from)
 		}
 		result = 1;
 	}
+	int why = errno;
 	free(bases);
+	errno = why;
 	r->len = 0;
 	r->at = result == 1 ? r->pos - r->seg.base : 0;
 	return result;
@@ -251,6 +268,41 @@ static int look(struct reader *r, struct record *rec_r, size_t *have_r, size_t *
 	}
 }
 
+/* Whether a copy has taken the place of the file that is open (rescue.h): that is to be read. */
+static bool renewed(struct reader *r)
+{
+	struct segment seg;
+	struct stat st;
+	if (fstat(r->fd, &st) < 0 || st.st_nlink)
+		return false;
+	int fd = segment_open(r->dirfd, r->seg.base, O_RDONLY, &seg);
+	if (fd < 0)
+		return false;
+	close(r->fd);
+	r->fd = fd;
+	r->len = 0;
+	r->at = r->pos - r->seg.base;
+	r->searched = 0;
+	return true;
+}
+
+/* Whether nothing is amiss between two positions: a segment that was sealed below its limit has
+ * zeros up to one byte above it. */
+static bool padding(const struct reader *r, uint64_t from, uint64_t to)
+{
+	char chunk[16 * 1024];
+	if (!r->seg.limit || to != r->seg.base + r->seg.limit + 1)
+		return false;
+	while (from < to) {
+		size_t want = to - from < sizeof chunk ? (size_t)(to - from) : sizeof chunk;
+		ssize_t n = pread(r->fd, chunk, want, (off_t)(from - r->seg.base));
+		if (n <= 0 || chunk[0] || memcmp(chunk, chunk + 1, (size_t)n - 1) != 0)
+			return false;
+		from += (uint64_t)n;
+	}
+	return true;
+}
+
 /* What is at pos is broken or cut off. If a valid record follows, goes there: 1. 0: not yet.
  * 2: what follows has the positions of the next segment. */
 static int resync(struct reader *r)
@@ -260,6 +312,8 @@ static int resync(struct reader *r)
 		return -1;
 	if ((uint64_t)st.st_size == r->searched)
 		return 0;
+	if (renewed(r))
+		return 1;
 	uint64_t start = r->pos;
 	for (uint64_t p = start + 1; p < r->seg.base + (uint64_t)st.st_size;) {
 		r->pos = p;
@@ -292,7 +346,8 @@ static int resync(struct reader *r)
 			if (found >= r->bound)
 				return 2;
 			r->pos = found;
-			torn(r, start, r->pos - start);
+			if (!padding(r, start, found))
+				torn(r, start, found - start);
 			r->searched = 0;
 			return 1;
 		}
@@ -315,6 +370,7 @@ static void move_on(struct reader *r, uint64_t end)
 
 int reader_next(struct reader *r, struct record *rec_r)
 {
+	r->why[0] = '\0';
 	for (;;) {
 		if (r->fd < 0) {
 			int entered = enter(r, r->from);
@@ -325,8 +381,13 @@ int reader_next(struct reader *r, struct record *rec_r)
 		size_t have, len;
 		int kind = look(r, rec_r, &have, &len);
 		struct stat st;
-		if (kind == -2)
+		if (kind == -2) {
+			int why = errno;
+			if (renewed(r))
+				continue;
+			errno = why;
 			return -1;
+		}
 		if (kind == RECORD_EVENT && r->pos < r->bound) {
 			rec_r->pos = r->pos;
 			r->pos += len;
@@ -376,11 +437,13 @@ static uint64_t first_where(int dirfd, int64_t time)
 		struct segment seg;
 		bool damaged; /* when it began is not known then: that of the one before decides */
 		int fd = segment_open_records(dirfd, bases[i], &seg, &damaged);
-		if (fd < 0)
+		bool foreign = fd < 0 && errno == EPROTONOSUPPORT;
+		if (fd < 0 && !foreign)
 			continue;
-		close(fd);
-		pos = bases[i] + SEGMENT_HEADER;
-		if (!damaged && seg.created <= time)
+		if (fd >= 0)
+			close(fd);
+		pos = bases[i] + SEGMENT_HEADER; /* a foreign one is to be met, not passed over */
+		if (!damaged && !foreign && seg.created <= time)
 			break;
 	}
 	if (n >= 0)

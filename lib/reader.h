@@ -14,8 +14,11 @@ struct reader *reader_open(const char *dir, uint64_t pos, char **why_r);
 void reader_close(struct reader **r);
 
 /* The next record: 1, borrowed until the next call on this reader; 0: none yet;
- * -1: the directory can't be read (errno). Damage is skipped and counted. Never waits. */
+ * -1: the directory can't be read (errno), or the next segment is of another version
+ * (EPROTONOSUPPORT): the reader stays before it. Damage is skipped and counted. Never waits. */
 int reader_next(struct reader *r, struct record *rec_r);
+/* Why it was -1, in words, right after. */
+const char *reader_why(const struct reader *r);
 
 /* Goes to a position: the next call reads from there. */
 void reader_seek(struct reader *r, uint64_t pos);

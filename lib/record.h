@@ -19,7 +19,8 @@ struct record {
 	uint64_t pos;  /* where it begins, a journal position; set by the reader */
 	uint64_t next; /* where the next one begins: the cursor after delivery */
 	int64_t time;  /* appended at, microseconds since 1970 UTC */
-	uint32_t lost; /* events its process could not append just before it */
+	uint32_t lost; /* events its process could not append just before it; of a SEAL: boot gaps
+	                  between it and the next segment */
 	uint16_t flags;
 	struct str event;   /* wire name, e.g. vnd.cmu.MessageCopy; 1 to 255 bytes */
 	struct str user;    /* who acted; UTF-8 */
@@ -39,7 +40,7 @@ enum record_kind { RECORD_EVENT = 1, RECORD_SEAL = 2 };
 /* Holds bytes that no JSON holds (NUL, 0xFF), so that mail text can't forge it. */
 extern const unsigned char record_magic[8];
 
-/* Appends the encoded record to out (a SEAL: record is NULL).
+/* Appends the encoded record to out (a SEAL: record is NULL, or has nothing but `lost`).
  * 0, or -1 when it would be longer than RECORD_MAX, a fact is too long, or memory is short. */
 int record_encode(struct buf *out, enum record_kind kind, const struct record *rec, int64_t time);
 

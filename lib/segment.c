@@ -30,6 +30,24 @@ struct header {
 
 _Static_assert(sizeof(struct header) == SEGMENT_HEADER, "segment header");
 
+#define VERSIONED_MAX 512
+
+bool segment_foreign(const void *head, size_t len, const unsigned char magic_8[8], uint32_t version)
+{
+	uint32_t v, size;
+	uint64_t sum;
+	const char *p = head;
+	if (len < 24 || memcmp(p, magic_8, 8) != 0)
+		return false;
+	memcpy(&v, p + 8, sizeof v);
+	memcpy(&size, p + 12, sizeof size);
+	size = le32toh(size);
+	if (le32toh(v) == version || size < 24 || size > len)
+		return false;
+	memcpy(&sum, p + size - sizeof sum, sizeof sum);
+	return le64toh(sum) == XXH3_64bits(p, size - sizeof sum);
+}
+
 static uint64_t checksum(const struct header *h)
 {
 	return XXH3_64bits(h, offsetof(struct header, checksum));
@@ -111,8 +129,13 @@ int segment_open(int dirfd, uint64_t base, int flags, struct segment *seg_r)
 	if (n != sizeof h || memcmp(h.magic, magic, sizeof magic) != 0 ||
 	    h.checksum != htole64(checksum(&h)) || le32toh(h.version) != SEGMENT_VERSION ||
 	    le64toh(h.base) != base) {
+		char head[VERSIONED_MAX];
+		int why = n < 0 ? errno : EBADMSG;
+		ssize_t got = n < 0 ? -1 : pread(fd, head, sizeof head, 0);
+		if (got > 0 && segment_foreign(head, (size_t)got, magic, SEGMENT_VERSION))
+			why = EPROTONOSUPPORT;
 		close(fd);
-		errno = n < 0 ? errno : EBADMSG;
+		errno = why;
 		return -1;
 	}
 	seg_r->base = base;
@@ -146,7 +169,17 @@ int segment_adopt(int dirfd, int fd)
 	return fchmod(fd, dir.st_mode & 0666);
 }
 
-int segment_create(int dirfd, const struct segment *seg, bool sync)
+void segment_tmp(char name_r[SEGMENT_TMP], uint64_t base)
+{
+	char name[SEGMENT_NAME + 1];
+	struct timespec t;
+	segment_name(name, base);
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	snprintf(name_r, SEGMENT_TMP, ".%s.%ld.%lx.%lx", name, (long)syscall(SYS_gettid),
+	         (unsigned long)t.tv_sec, (unsigned long)t.tv_nsec);
+}
+
+int segment_create(int dirfd, const struct segment *seg)
 {
 	struct header h = {
 	    .version = htole32(SEGMENT_VERSION),
@@ -160,14 +193,9 @@ int segment_create(int dirfd, const struct segment *seg, bool sync)
 	memcpy(h.boot, seg->boot, sizeof h.boot);
 	h.checksum = htole64(checksum(&h));
 
-	char name[SEGMENT_NAME + 1], tmp[64];
+	char name[SEGMENT_NAME + 1], tmp[SEGMENT_TMP];
 	segment_name(name, seg->base);
-	/* Unlike any other's, in whatever thread or pid namespace; journal_trim() sweeps leftovers.
-	 */
-	struct timespec t;
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	snprintf(tmp, sizeof tmp, ".%s.%ld.%lx.%lx", name, (long)syscall(SYS_gettid),
-	         (unsigned long)t.tv_sec, (unsigned long)t.tv_nsec);
+	segment_tmp(tmp, seg->base);
 	int fd = openat(dirfd, tmp, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
 	if (fd < 0)
 		return -1;
@@ -177,15 +205,11 @@ int segment_create(int dirfd, const struct segment *seg, bool sync)
 		n = -1;
 	}
 	int r = n < 0 ? -1 : segment_adopt(dirfd, fd);
-	if (r == 0 && sync)
-		r = fdatasync(fd);
 	if (r == 0 && linkat(dirfd, tmp, dirfd, name, 0) < 0)
 		r = errno == EEXIST || errno == ENOENT ? 1 : -1; /* ENOENT: swept */
 	int why = errno;
 	close(fd);
 	unlinkat(dirfd, tmp, 0);
-	if (r == 0 && sync && fsync(dirfd) < 0)
-		return -1;
 	errno = why;
 	return r;
 }
@@ -212,7 +236,7 @@ bool segment_uuid_parse(const char *s, size_t len, unsigned char uuid_r[16])
 	return true;
 }
 
-ssize_t segment_seal(int fd, const struct segment *seg, off_t end)
+ssize_t segment_seal(int fd, const struct segment *seg, off_t end, uint64_t *next_r)
 {
 	/* A SEAL is written only after a record that ends behind the limit, and has no body. */
 	char chunk[64 * 1024];
@@ -228,8 +252,13 @@ ssize_t segment_seal(int fd, const struct segment *seg, off_t end)
 		     (i = record_resync(chunk, (size_t)n, i)) + RECORD_HEADER <= (size_t)n; i++) {
 			struct record rec;
 			size_t need;
-			if (record_decode(chunk + i, RECORD_HEADER, &rec, &need) == RECORD_SEAL)
-				return at + (off_t)i + RECORD_HEADER;
+			if (record_decode(chunk + i, RECORD_HEADER, &rec, &need) != RECORD_SEAL)
+				continue;
+			off_t sealed = at + (off_t)i + RECORD_HEADER;
+			if (next_r)
+				*next_r =
+				    seg->base + (uint64_t)sealed + rec.lost * SEGMENT_BOOT_GAP;
+			return sealed;
 		}
 		at += n - (RECORD_HEADER - 1);
 	}

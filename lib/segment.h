@@ -26,30 +26,41 @@ struct segment {
 #define SEGMENT_NAME 20 /* length of the file name */
 void segment_name(char name_r[SEGMENT_NAME + 1], uint64_t base);
 
+/* The name of a file that is to become it: unlike any other's, in whatever thread or pid namespace.
+ * segment_sweep() finds what is left of them. */
+#define SEGMENT_TMP 80
+void segment_tmp(char name_r[SEGMENT_TMP], uint64_t base);
+
 /* Bases of all segments in the directory, ascending, malloc'd (free() it).
  * Their number, or -1 with errno. */
 ssize_t segment_list(int dirfd, uint64_t **bases_r);
 
 /* Opens and checks the header. The descriptor (O_CLOEXEC | flags), or -1 with errno
- * (EBADMSG: not a segment of this version, or damaged). */
+ * (EPROTONOSUPPORT: of another version; EBADMSG: no segment, or damaged). */
 int segment_open(int dirfd, uint64_t base, int flags, struct segment *seg_r);
 
 /* Opens it to read its records even so: they are not worse for a header that is damaged. seg_r then
- * has the base alone. *damaged_r tells. */
+ * has the base alone. *damaged_r tells. One of another version is refused as by segment_open(). */
 int segment_open_records(int dirfd, uint64_t base, struct segment *seg_r, bool *damaged_r);
 
 /* Creates it whole and atomically (a temporary file, then link(2)), with owner, group and
- * mode from the directory; sync: on the disk when it returns. 0, 1 when it is there already,
- * -1 with errno. */
-int segment_create(int dirfd, const struct segment *seg, bool sync);
+ * mode from the directory. Not synced. 0, 1 when it is there already, -1 with errno. */
+int segment_create(int dirfd, const struct segment *seg);
 
 /* Offset of the end of its first SEAL among the bytes before `end`; 0 when there is none, -1 with
- * errno. Reads only what lies behind the limit. */
-ssize_t segment_seal(int fd, const struct segment *seg, off_t end);
+ * errno. *next_r (NULL allowed) is the base of the segment that follows. Reads only what lies
+ * behind the limit. */
+ssize_t segment_seal(int fd, const struct segment *seg, off_t end, uint64_t *next_r);
 
 /* Gives a file made in the directory the directory's mode, and its owner and group where the
  * caller is root. -1 with errno. */
 int segment_adopt(int dirfd, int fd);
+
+/* Whether the bytes begin something with this magic but another version, whole: what every version
+ * keeps is that its number, 4 bytes, follows the magic, then the length, 4 bytes, the last 8 of
+ * which are the checksum of all before. So a flipped bit is told from a version. */
+bool segment_foreign(const void *head, size_t len, const unsigned char magic_8[8],
+                     uint32_t version);
 
 /* "xxxxxxxx-xxxx-xxxx-xxxx-xxxxxxxxxxxx", lower case. */
 #define SEGMENT_UUID 36

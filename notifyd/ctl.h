@@ -37,12 +37,16 @@ int ctl_journal(struct ctl *ctl, int argc, char **argv);
 int ctl_dead(struct ctl *ctl, int argc, char **argv);
 int ctl_replay(struct ctl *ctl, int argc, char **argv);
 int ctl_skip(struct ctl *ctl, int argc, char **argv);
+int ctl_devices(struct ctl *ctl, int argc, char **argv);
 int ctl_validate(struct ctl *ctl, int argc, char **argv);
 int ctl_doctor(struct ctl *ctl, int argc, char **argv);
 
 /* Who holds notifyd's lock on the journal; 0: nobody, -1: somebody whose pid can't be seen from
  * here. */
 pid_t ctl_lock_holder(int journalfd);
+
+/* Exit code of `status` when something needs a look; others are those of sysexits.h. */
+#define CTL_ATTENTION 1
 
 /* "notifyctl: ..." on stderr; returns code. */
 int ctl_fail(int code, const char *fmt, ...) __attribute__((format(printf, 2, 3)));

@@ -163,7 +163,8 @@ static int read_letters(struct dead_command *c, bool show)
 	int got = 0, code = EX_OK;
 	struct letter_walk *w = c->dead ? letter_walk(dead_dir(c->dead), 0, true) : NULL;
 	if (c->dead && !w)
-		return ctl_fail(EX_IOERR, "the dead letters of %s: %s", c->sink, strerror(errno));
+		return ctl_fail(EX_IOERR, "the dead letters of %s: %s", c->sink,
+		                letter_error(errno));
 	setvbuf(stdout, buffer, _IOFBF, sizeof buffer);
 	while (w && code == EX_OK && !ferror(stdout) && (got = letter_walk_next(w, &l)) > 0) {
 		if (l.state == LETTER_GONE || (show && !wants(c, &l)))
@@ -183,7 +184,8 @@ static int read_letters(struct dead_command *c, bool show)
 			code = ctl_fail(EX_OSERR, "out of memory");
 	}
 	if (got < 0)
-		code = ctl_fail(EX_IOERR, "the dead letters of %s: %s", c->sink, strerror(errno));
+		code =
+		    ctl_fail(EX_IOERR, "the dead letters of %s: %s", c->sink, letter_error(errno));
 	if (w && letter_walk_damage(w))
 		ctl_fail(0,
 		         "warning: %llu damaged bytes of the dead letters of %s were passed over",
@@ -221,7 +223,7 @@ static int judge_all(struct dead_command *c, enum dead_verdict verdict)
 		return ctl_fail(EX_TEMPFAIL, "the dead letters of %s are in use: try again",
 		                c->sink);
 	return ctl_fail(errno == EACCES || errno == EPERM || errno == EROFS ? EX_NOPERM : EX_IOERR,
-	                "the dead letters of %s: %s", c->sink, strerror(errno));
+	                "the dead letters of %s: %s", c->sink, letter_error(errno));
 }
 
 static const char *letters(unsigned long long n)

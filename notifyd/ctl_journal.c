@@ -183,7 +183,7 @@ static int print_records(struct reader *r, const unsigned char uuid[16], long lo
 		warn_damage(&was, reader_damage(r));
 		was = *reader_damage(r);
 		if (got < 0)
-			code = ctl_fail(EX_IOERR, "reading the journal: %s", strerror(errno));
+			code = ctl_fail(EX_IOERR, "reading the journal: %s", reader_why(r));
 		if (got <= 0)
 			break;
 		journal_id(id, uuid, rec.pos);
@@ -213,7 +213,7 @@ static int dump_from(const char *journal, const char *from, long long count, boo
 	int dir = open(journal, O_RDONLY | O_DIRECTORY | O_CLOEXEC), code = EX_OK;
 	if (dir < 0 || journal_identity(dir, p.uuid, former) < 0) {
 		code = ctl_fail(errno == EACCES ? EX_NOPERM : EX_NOINPUT, "the journal %s: %s",
-		                journal, strerror(errno));
+		                journal, journal_identity_error(errno));
 	} else if (from) {
 		code = ctl_place_id(dir, from, true, &pos);
 	}

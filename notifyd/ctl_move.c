@@ -33,7 +33,8 @@ static int check_name(const struct ctl *ctl, int dir, const char *name)
 	struct cursor_state state;
 	size_t len = strcspn(name, "@");
 	const char *type = ctl_sink_type(ctl, name, len);
-	bool there = cursor_peek(dir, name, &state) == 0 || errno == EBADMSG || errno == ENODATA;
+	bool there = cursor_peek(dir, name, &state) == 0 || errno == EBADMSG || errno == ENODATA ||
+	             errno == EPROTONOSUPPORT; /* cursor_open() says it */
 	if (!strcmp(name, "reset"))
 		return ctl_fail(EX_USAGE, "reset is notifyd's own and can't be moved");
 	if (name[len]) {

@@ -31,7 +31,8 @@ int ctl_place_id(int dirfd, const char *s, bool bare, uint64_t *pos_r)
 		return ctl_fail(EX_USAGE, "'%s' is no event's id%s", s,
 		                bare ? " and no position in hexadecimal" : "");
 	if (journal_identity(dirfd, own, former) < 0)
-		return ctl_fail(EX_IOERR, "the journal's identity: %s", strerror(errno));
+		return ctl_fail(EX_IOERR, "the journal's identity: %s",
+		                journal_identity_error(errno));
 	if (memcmp(uuid, own, 16) != 0 && (memcmp(uuid, former, 16) != 0 || !is_set(former)))
 		return ctl_fail(EX_NOINPUT, "%s is the id of an event in another journal", s);
 	return EX_OK;
@@ -49,7 +50,7 @@ static struct reader *begin(const char *journal, uint64_t pos, struct place *p_r
 		close(dir);
 	if (r < 0) {
 		*code_r = ctl_fail(e == EACCES ? EX_NOPERM : EX_NOINPUT, "the journal %s: %s",
-		                   journal, strerror(e));
+		                   journal, journal_identity_error(e));
 		return NULL;
 	}
 	struct reader *reader = reader_open(journal, pos, &why);
@@ -69,7 +70,7 @@ int ctl_place_find(const char *journal, uint64_t pos, int64_t since, struct plac
 	while ((got = reader_next(r, &rec)) > 0 && rec.time < since)
 		;
 	if (got < 0)
-		code = ctl_fail(EX_IOERR, "reading the journal: %s", strerror(errno));
+		code = ctl_fail(EX_IOERR, "reading the journal: %s", reader_why(r));
 	p_r->pos = got > 0 ? rec.pos : reader_pos(r);
 	p_r->time = got > 0 ? rec.time : 0;
 	reader_close(&r);
@@ -91,7 +92,7 @@ int ctl_place_end(const char *journal, struct place *p_r)
 	while ((got = reader_next(r, &rec)) > 0 && rec.next < end)
 		;
 	if (got < 0)
-		code = ctl_fail(EX_IOERR, "reading the journal: %s", strerror(errno));
+		code = ctl_fail(EX_IOERR, "reading the journal: %s", reader_why(r));
 	p_r->pos = reader_pos(r);
 	p_r->time = 0;
 	reader_close(&r);

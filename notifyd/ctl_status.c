@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* Everything is gathered into one JSON object; the table is printed from it. */
-#include "ctl.h"
 #include "ctl_backlog.h"
+#include "ctl_status.h"
 #include "dead.h"
 #include "gone.h"
 #include "sink.h"
@@ -24,6 +24,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sysexits.h>
 #include <unistd.h>
 
@@ -57,6 +58,16 @@ static void hex(char out[2 * 16 + 1], const unsigned char in[16])
 {
 	for (int i = 0; i < 16; i++)
 		snprintf(out + 2 * i, 3, "%02x", in[i]);
+}
+
+/* How long ago the last loss was counted; null: there was none. */
+static json_t *lost_ago(int dir)
+{
+	struct stat st;
+	if (!lost_total(dir) || fstatat(dir, "lost", &st, AT_SYMLINK_NOFOLLOW) < 0)
+		return json_null();
+	double ago = (double)stamp_now() / 1e6 - (double)st.st_mtim.tv_sec;
+	return json_real(ago > 0 ? ago : 0);
 }
 
 static struct conf_scope mboxevent_scope(const struct ctl *ctl)
@@ -121,12 +132,12 @@ static json_t *journal_object(const struct ctl *ctl, int dir, bool running)
 		hex(id, uuid);
 	snprintf(oldest, sizeof oldest, "%016llx", (unsigned long long)reader_oldest(dir));
 	snprintf(end, sizeof end, "%016llx", (unsigned long long)journal_end(dir));
-	return json_pack("{s:s, s:s, s:I, s:i, s:s, s:s, s:o, s:I, s:o, s:o}", "path", journal,
+	return json_pack("{s:s, s:s, s:I, s:i, s:s, s:s, s:o, s:I, s:o, s:o, s:o}", "path", journal,
 	                 "uuid", id, "bytes", (json_int_t)bytes, "segments", (int)segments,
 	                 "oldest", oldest, "end", end, "eventsPerSecond",
 	                 rate < 0 ? json_null() : json_real(rate), "lost",
 	                 (json_int_t)lost_total(dir), "room", room_object(ctl, dir), "sync",
-	                 sync_object(ctl, dir, running));
+	                 sync_object(ctl, dir, running), "lostSecondsAgo", lost_ago(dir));
 }
 
 /* A worker's own words; its times become ISO 8601. */
@@ -139,7 +150,9 @@ static json_t *worker_object(const char *journal, const char *sink, bool running
 		o = json_loads(contents, 0, NULL);
 	if (!json_is_object(o)) {
 		json_decref(o);
-		return json_pack("{s:s}", "state", running ? "not started yet" : "never started");
+		return json_pack("{s:s, s:s}", "state",
+		                 running ? "not started yet" : "never started", "connection",
+		                 "down");
 	}
 	for (size_t i = 0; i < sizeof times / sizeof times[0]; i++) {
 		json_t *t = json_object_get(o, times[i]);
@@ -155,6 +168,7 @@ static json_t *worker_object(const char *journal, const char *sink, bool running
 		snprintf(was, sizeof was, "%s (was: %s)", running ? "restarting" : "not running",
 		         state ? state : "unknown");
 		json_object_set_new(o, "state", json_string(was));
+		json_object_set_new(o, "connection", json_string("down"));
 	}
 	return o;
 }
@@ -404,53 +418,88 @@ static void print_subscriptions(const json_t *subs)
 		       unread, json_array_size(subs));
 }
 
-static void print_status(const json_t *o)
+static void print_attention(const json_t *attention)
+{
+	size_t i;
+	const json_t *o;
+	if (json_array_size(attention))
+		putchar('\n');
+	json_array_foreach(attention, i, o)
+	{
+		printf("look: %s\n", json_string_value(o));
+	}
+}
+
+void ctl_status_print(const json_t *o)
 {
 	print_journal(json_object_get(o, "journal"), json_object_get(o, "notifyd"));
 	print_sinks(json_object_get(o, "sinks"));
 	print_subscriptions(json_object_get(o, "subscriptions"));
+	print_attention(json_object_get(o, "attention"));
+}
+
+int ctl_status_read(const struct ctl *ctl, json_t **status_r, char **why_r)
+{
+	struct backlog *list;
+	size_t n;
+	*why_r = NULL;
+	int dir = open(ctl->journal, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (dir < 0) {
+		int code = errno == EACCES ? EX_NOPERM : EX_NOINPUT;
+		if (asprintf(why_r, "the journal %s: %s", ctl->journal, strerror(errno)) < 0)
+			*why_r = NULL;
+		return code;
+	}
+	if (backlog_read(ctl->journal, &list, &n, why_r) < 0) {
+		close(dir);
+		return EX_IOERR;
+	}
+	*status_r = status_object(ctl, dir, list, n);
+	backlog_free(&list, n);
+	close(dir);
+	if (!*status_r)
+		return EX_OSERR;
+	json_object_set_new(*status_r, "attention", ctl_attention(*status_r));
+	return EX_OK;
 }
 
 int ctl_status(struct ctl *ctl, int argc, char **argv)
 {
 	static const struct option options[] = {
 	    {"json", no_argument, NULL, 'j'},
+	    {"watch", no_argument, NULL, 'w'},
 	    CTL_OPTIONS,
 	};
-	struct backlog *list;
-	bool json = false;
-	char *why = NULL;
-	size_t n;
+	bool json = false, watch = false;
+	char *why;
+	json_t *o;
 	int opt;
-	while ((opt = getopt_long(argc, argv, "jhV", options, NULL)) != -1) {
-		if (opt != 'j')
+	while ((opt = getopt_long(argc, argv, "jwhV", options, NULL)) != -1) {
+		if (opt == 'j')
+			json = true;
+		else if (opt == 'w')
+			watch = true;
+		else
 			return ctl_option(ctl, opt);
-		json = true;
 	}
 	if (optind < argc)
 		return ctl_fail(EX_USAGE, "status: '%s' is not understood", argv[optind]);
+	if (watch)
+		return ctl_watch(ctl, json);
 
-	int dir = open(ctl->journal, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (dir < 0)
-		return ctl_fail(errno == EACCES ? EX_NOPERM : EX_NOINPUT, "the journal %s: %s",
-		                ctl->journal, strerror(errno));
-	if (backlog_read(ctl->journal, &list, &n, &why) < 0) {
-		ctl_fail(EX_IOERR, "%s", why ? why : "out of memory");
+	int code = ctl_status_read(ctl, &o, &why);
+	if (code) {
+		ctl_fail(code, "%s", why ? why : "out of memory");
 		free(why);
-		close(dir);
-		return EX_IOERR;
+		return code;
 	}
-	json_t *o = status_object(ctl, dir, list, n);
-	backlog_free(&list, n);
-	close(dir);
-	if (!o)
-		return ctl_fail(EX_OSERR, "out of memory");
 	if (json) {
 		json_dumpf(o, stdout, JSON_INDENT(2) | JSON_REAL_PRECISION(9));
 		putchar('\n');
 	} else {
-		print_status(o);
+		ctl_status_print(o);
 	}
+	bool well = json_array_size(json_object_get(o, "attention")) == 0;
 	json_decref(o);
-	return EX_OK;
+	return well ? EX_OK : CTL_ATTENTION;
 }

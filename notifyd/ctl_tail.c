@@ -86,7 +86,7 @@ static int read_all(const struct tail *t, struct reader *r)
 		struct record rec;
 		int got = reader_next(r, &rec);
 		if (got < 0)
-			return ctl_fail(EX_IOERR, "reading the journal: %s", strerror(errno));
+			return ctl_fail(EX_IOERR, "reading the journal: %s", reader_why(r));
 		if (got > 0) {
 			idle = 0;
 			if (wanted(t, &rec))

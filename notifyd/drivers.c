@@ -16,7 +16,7 @@ static const struct sink_driver *const built_in[] = {&sink_fail, &sink_log, &sin
 
 #define BUILT_IN (sizeof(built_in) / sizeof(*built_in))
 
-const char *const sink_types[] = {"amqp", "fail", "log", "null", "unix", NULL};
+const char *const sink_types[] = {"amqp", "apns", "fail", "log", "null", "unix", NULL};
 
 #ifdef HAVE_SQLITE
 extern const struct sink_driver sink_reset;
@@ -29,7 +29,7 @@ const struct conf_option sink_options[] = {
     {"type", CONF_STRING, NULL, 0, 0, NULL, NULL, "The driver. Every sink must have one."},
     {"groups", CONF_LIST, NULL, 0, 0, NULL, NULL,
      "Deliver only events of these groups: message, flags, mailbox, access, subscription, quota, "
-     "calendar, applepushservice, jmap, other."},
+     "calendar, applepushservice, jmap, push, other."},
     {"events", CONF_LIST, NULL, 0, 0, NULL, NULL,
      "Deliver only events of these types, such as MessageNew or vnd.cmu.MessageCopy."},
     {"users", CONF_LIST, NULL, 0, 0, NULL, NULL,
@@ -77,6 +77,7 @@ static const struct sink_driver *load(const char *type, char **why_r)
 	module = so ? dlsym(so, "sink_module") : NULL;
 	if (module && !strcmp(module->version, PACKAGE_VERSION)) {
 		buf_free(&path);
+		/* cppcheck-suppress resourceLeak ; it stays */
 		return module->driver;
 	}
 	if (module)

@@ -17,6 +17,7 @@ struct words {
 
 struct filter {
 	unsigned groups; /* 0: not limited */
+	bool devices;
 	struct words events, users, owners, mailboxes;
 };
 
@@ -68,7 +69,7 @@ static bool parse_groups(struct filter *f, const struct words *w, char **why_r)
 {
 	static const char *const names[] = {"message",      "flags", "mailbox",  "access",
 	                                    "subscription", "quota", "calendar", "applepushservice",
-	                                    "jmap",         "other"};
+	                                    "jmap",         "push",  "other"};
 
 	for (size_t i = 0; i < w->n; i++) {
 		unsigned bit = catalog_group_bit(w->s[i].s, w->s[i].len);
@@ -257,9 +258,17 @@ static bool match_glob(struct str glob, struct str name)
 	return g == glob.len;
 }
 
+void filter_devices(struct filter *f)
+{
+	f->devices = true;
+}
+
 bool filter_match(const struct filter *f, const struct record *rec)
 {
 	unsigned groups = catalog_groups(rec->event);
+	if (f->devices && (groups & GROUP_APPLEPUSHSERVICE))
+		return (!f->users.n || match_user(&f->users, rec->user)) &&
+		       (!f->owners.n || match_user(&f->owners, rec->owner));
 	bool named = f->events.n && match_event(&f->events, rec->event);
 
 	if (f->groups && !(f->groups & groups))

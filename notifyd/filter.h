@@ -16,6 +16,10 @@ struct filter *filter_new(const char *groups, const char *events, const char *us
                           const char *owners, const char *mailboxes, char **why_r);
 void filter_free(struct filter **f);
 
+/* From now on that group passes whatever groups, events and mailboxes say, by users and owners
+ * alone: for those who push to the devices. */
+void filter_devices(struct filter *f);
+
 bool filter_match(const struct filter *f, const struct record *rec);
 
 #endif

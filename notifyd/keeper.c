@@ -3,6 +3,7 @@
 
 #include "../lib/cursor.h"
 #include "../lib/journal.h"
+#include "../lib/rescue.h"
 #include "../lib/segment.h"
 
 #include <errno.h>
@@ -81,7 +82,43 @@ void keeper_trim(const struct settings *s, int journalfd)
 		journal_trim(journalfd, pos, conf_num(&s->mboxevent, "mboxevent_retain") * 1000);
 }
 
-int keeper_sync(int journalfd, uint64_t *synced)
+static int sync_one(int journalfd, uint64_t base, struct keeper_synced *synced)
+{
+	struct segment seg;
+	struct stat st;
+	int fd = segment_open(journalfd, base, O_RDWR | O_APPEND, &seg);
+	if (fd < 0) /* trimmed, or damaged and of no use */
+		return errno == ENOENT || errno == EBADMSG ? 0 : -1;
+	int r = fstat(fd, &st);
+	uint64_t end = seg.base + (uint64_t)st.st_size;
+	if (r == 0 && (uint64_t)st.st_size > seg.limit) {
+		/* What lies behind the SEAL has the positions of the next segment. */
+		ssize_t sealed = segment_seal(fd, &seg, st.st_size, NULL);
+		if (sealed > 0)
+			end = seg.base + (uint64_t)sealed;
+	}
+	if (r == 0 && end > synced->to) {
+		if (synced->doubt != base + 1 && fdatasync(fd) < 0)
+			synced->doubt = base + 1;
+		if (synced->doubt == base + 1) {
+			r = segment_rescue(journalfd, fd, &seg);
+			if (r == 0) {
+				synced->doubt = 0;
+				synced->rescued++;
+			}
+		} else if (seg.base >= synced->to) {
+			r = fsync(journalfd);
+		}
+		if (r == 0)
+			synced->to = end;
+	}
+	int why = errno;
+	close(fd);
+	errno = why;
+	return r;
+}
+
+int keeper_sync(int journalfd, struct keeper_synced *synced)
 {
 	uint64_t *bases;
 	ssize_t n = segment_list(journalfd, &bases);
@@ -89,33 +126,11 @@ int keeper_sync(int journalfd, uint64_t *synced)
 		return (int)n;
 	int r = 0;
 	/* The newest, and those that came and went on to the next since the last call. */
-	for (ssize_t i = 0; i < n && r == 0; i++) {
-		struct segment seg;
-		struct stat st;
-		if (i + 1 < n && bases[i + 1] <= *synced)
-			continue;
-		int fd = segment_open(journalfd, bases[i], O_RDONLY, &seg);
-		if (fd < 0)
-			continue; /* trimmed, or damaged and of no use */
-		r = fstat(fd, &st);
-		uint64_t end = seg.base + (uint64_t)st.st_size;
-		if (r == 0 && (uint64_t)st.st_size > seg.limit) {
-			/* What lies behind the SEAL has the positions of the next segment. */
-			ssize_t sealed = segment_seal(fd, &seg, st.st_size);
-			if (sealed > 0)
-				end = seg.base + (uint64_t)sealed;
-		}
-		if (r == 0 && end > *synced) {
-			r = fdatasync(fd);
-			if (r == 0 && seg.base >= *synced)
-				r = fsync(journalfd);
-			if (r == 0)
-				*synced = end;
-		}
-		int why = errno;
-		close(fd);
-		errno = why;
-	}
+	for (ssize_t i = 0; i < n && r == 0; i++)
+		if (i + 1 == n || bases[i + 1] > synced->to)
+			r = sync_one(journalfd, bases[i], synced);
+	int why = errno;
 	free(bases);
+	errno = why;
 	return r;
 }

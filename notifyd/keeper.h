@@ -17,8 +17,17 @@ bool keeper_lowest(const struct settings *s, int journalfd, bool required, uint6
                    const struct sink **sink_r);
 bool keeper_required(const struct sink *sink);
 
-/* fdatasync of the newest segment and of the directory when they grew since the call before
- * (*synced holds where that was). 0, or -1 with errno. Blocks on the disk. */
-int keeper_sync(int journalfd, uint64_t *synced);
+/* What keeper_sync() knows; all zero before the first call. */
+struct keeper_synced {
+	uint64_t to;      /* all below is on the disk */
+	uint64_t doubt;   /* base + 1 of a segment whose sync failed, to be rescued; 0: none */
+	uint64_t rescued; /* how many were */
+};
+
+/* fdatasync of the newest segment and of the directory when they grew since the call before. A
+ * segment for which it fails is written anew (rescue.h); no sync of it is trusted again. 0, or -1
+ * with errno: to be called again, after a while, since that may copy a whole segment. Blocks on the
+ * disk. */
+int keeper_sync(int journalfd, struct keeper_synced *synced);
 
 #endif

@@ -68,6 +68,15 @@ uint64_t lag_journal_size(const char *journal, size_t *segments_r)
 	return sum;
 }
 
+uint64_t lag_bytes(const char *journal, uint64_t pos)
+{
+	struct piece *p;
+	size_t n = pieces(journal, &p);
+	uint64_t bytes = bytes_after(p, n, pos);
+	free(p);
+	return bytes;
+}
+
 /* Records from `from` on are counted into those lags that they are behind of. */
 static void count(struct reader *r, struct lag *lags, size_t n, const struct piece *p, size_t np,
                   uint64_t from)

@@ -21,6 +21,9 @@ int lag_measure(const char *journal, struct lag *lags, size_t n, char **why_r);
 /* Bytes of all segments; their number in *segments_r. */
 uint64_t lag_journal_size(const char *journal, size_t *segments_r);
 
+/* Bytes of records at or behind pos. */
+uint64_t lag_bytes(const char *journal, uint64_t pos);
+
 /* Events appended a second over the last 10 seconds; -1 when it can't be told. */
 double lag_rate(const char *journal);
 

@@ -18,6 +18,7 @@
 #define SUFFIX ".dead"
 
 /* The seventh byte is the version. */
+#define VERSION_AT 6
 static const unsigned char magic[8] = {0xff, 0x00, 'm', 'b', 'd', 'l', 0x01, 0xff};
 
 struct head {
@@ -48,6 +49,14 @@ static void set_why(char to[LETTER_WHY], const char *why)
 	memset(to + len, 0, LETTER_WHY - len);
 }
 
+const char *letter_error(int error)
+{
+	return error == EPROTONOSUPPORT
+	           ? "dead letters of a version that this program does not know: install the one "
+	             "that made them, or move the store's directory away"
+	           : strerror(error);
+}
+
 int letter_encode(struct buf *out, const struct letter *l)
 {
 	struct head h = {
@@ -72,13 +81,26 @@ int letter_encode(struct buf *out, const struct letter *l)
 	return 0;
 }
 
+/* Of another version: its checksum is made with its number as the seed, so that a flipped bit in
+ * that byte is no version. */
+static bool foreign(const struct head *h)
+{
+	unsigned version = h->magic[VERSION_AT];
+	return version != magic[VERSION_AT] && memcmp(h->magic, magic, VERSION_AT) == 0 &&
+	       h->magic[VERSION_AT + 1] == magic[VERSION_AT + 1] &&
+	       le64toh(h->checksum) == XXH3_64bits_withSeed(&h->length,
+	                                                    offsetof(struct head, state) -
+	                                                        offsetof(struct head, length),
+	                                                    version);
+}
+
 /* Offset of the next magic at or behind `at`, or -1; 0 <= errno. */
 static off_t resync(int fd, off_t at)
 {
 	char part[16 << 10];
 	ssize_t n;
 	while ((n = pread(fd, part, sizeof part, at)) >= (ssize_t)sizeof magic) {
-		const char *p = memmem(part, (size_t)n, magic, sizeof magic);
+		const char *p = memmem(part, (size_t)n, magic, VERSION_AT);
 		if (p)
 			return at + (p - part);
 		at += n - (ssize_t)(sizeof magic - 1);
@@ -147,6 +169,10 @@ int letter_read(int fd, off_t *at_r, bool whole, struct buf *scratch, struct let
 		/* A length that leads behind the end: what is there may be a letter still. */
 		if (n == sizeof h && valid(&h) && at + (off_t)le32toh(h.length) <= end)
 			break;
+		if (n == sizeof h && foreign(&h)) {
+			errno = EPROTONOSUPPORT;
+			return -1;
+		}
 		at = resync(fd, at + 1);
 		if (at < 0)
 			return errno ? -1 : 0;

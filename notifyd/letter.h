@@ -43,6 +43,10 @@ struct letter {
  * memory is short or the record too long. */
 int letter_encode(struct buf *out, const struct letter *l);
 
+/* errno EPROTONOSUPPORT of all calls that read: the file holds letters of another version; nobody
+ * may change it then. In words: */
+const char *letter_error(int error);
+
 /* The letter at or behind *at_r in a file; *at_r moves behind it. whole: with its record, which
  * borrows from scratch. 1, 0 at the end, -1 with errno. *damage_r counts bytes passed over, what is
  * behind the last letter not among them: it may be in the making. l_r->file is left alone. */

@@ -26,9 +26,12 @@ static const struct ctl_command commands[] = {
      "  -s, --since TIME    from this time on: ISO 8601, or how long ago, such as 10m or 2h\n"
      "  -p, --pretty        indented, over several lines\n",
      ctl_tail, true, false},
-    {"status", "[--json]",
-     "Shows the journal, whether notifyd runs, and each sink's state and backlog.\n"
-     "  -j, --json          as one JSON object\n",
+    {"status", "[--json] [--watch]",
+     "Shows the journal, whether notifyd runs, and each sink's state and backlog. Exits 0 when "
+     "all\n"
+     "is well, 1 when something needs a look.\n"
+     "  -j, --json          as one JSON object\n"
+     "  -w, --watch         over and over, with rates; q ends it\n",
      ctl_status, true, false},
     {"subscriptions", "[--json] [--remove SINK@NAME]",
      "Lists the durable subscriptions of unix sinks with their backlog.\n"
@@ -66,6 +69,20 @@ static const struct ctl_command commands[] = {
      "  -n, --count N       at most so many\n"
      "  -j, --json          each as a JSON object\n",
      ctl_journal, true, false},
+#ifdef HAVE_APNS
+    {"devices",
+     "list [--json] [SINK] | show|remove [SINK] DEVICE | export [SINK] --output FILE|- |\n"
+     "                  import [SINK] FILE|-",
+     "The devices that are registered with an apns sink; SINK may be left out where there is "
+     "one.\n"
+     "Works while notifyd runs. A DEVICE is the beginning of its token or of its account id.\n"
+     "list: all of them, of each user; show: one, and what it watches.\n"
+     "remove: one, until it registers again.\n"
+     "export: all with their whole tokens, as JSON lines; import: takes such lines.\n"
+     "  -j, --json          as a JSON array\n"
+     "  -o, --output FILE|- a new file, which others can't read, or the standard output\n",
+     ctl_devices, true, false},
+#endif
     {"send", "[--verbose] FILE|-",
      "Appends events from JSON lines, native or documented, to the journal. Each line must be an\n"
      "object with a string \"event\"; one that is not is reported and the others are sent.\n"

@@ -2,6 +2,7 @@
 /* notifyd: fans the journal out to sinks. */
 #include "ingest.h"
 #include "log.h"
+#include "metrics.h"
 #include "settings.h"
 #include "supervisor.h"
 #include "worker.h"
@@ -50,8 +51,8 @@ static void name_process(const char *what)
 int main(int argc, char **argv)
 {
 	/* The last three are how the supervisor starts its children: descriptor 3 is the link, 4
-	 * the configuration, 5 and 6 ingest's sockets. */
-	enum { WORKER = 256, INGEST };
+	 * the configuration, 5 ingest's socket or the tally. */
+	enum { WORKER = 256, INGEST, METRICS };
 	static const struct option options[] = {
 	    {"config", required_argument, NULL, 'C'},
 	    {"test", no_argument, NULL, 't'},
@@ -59,10 +60,11 @@ int main(int argc, char **argv)
 	    {"version", no_argument, NULL, 'V'},
 	    {"worker", required_argument, NULL, WORKER},
 	    {"ingest", required_argument, NULL, INGEST},
+	    {"metrics", no_argument, NULL, METRICS},
 	    {NULL, 0, NULL, 0},
 	};
 	const char *conf = DEFAULT_CONF, *worker = NULL, *ingest = NULL;
-	bool test = false;
+	bool test = false, metrics = false;
 	int c;
 	while ((c = getopt_long(argc, argv, "C:thV", options, NULL)) != -1) {
 		switch (c) {
@@ -84,6 +86,9 @@ int main(int argc, char **argv)
 		case INGEST:
 			ingest = optarg;
 			break;
+		case METRICS:
+			metrics = true;
+			break;
 		default:
 			usage(stderr);
 			return EX_USAGE;
@@ -103,6 +108,14 @@ int main(int argc, char **argv)
 		bool dlist = strcmp(ingest, "dlist") == 0;
 		return ingest_main(conf, 3, dlist ? -1 : 5, dlist ? 5 : -1);
 	}
+#ifdef HAVE_MICROHTTPD
+	if (metrics) {
+		name_process("metrics");
+		return metrics_main(conf, 3, 5);
+	}
+#else
+	(void)metrics; /* settings refuse notifyd_metrics */
+#endif
 
 	struct settings *settings;
 	if (settings_load(&settings, conf, print_error, NULL) < 0)

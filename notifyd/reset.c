@@ -25,7 +25,7 @@ struct reset {
 	struct native *native;
 	struct event *event;
 	int journalfd;
-	uint64_t synced;
+	struct keeper_synced synced;
 	uint64_t seen; /* records before this were seen */
 	bool due;      /* events may be owed */
 	bool dots;
@@ -329,7 +329,7 @@ static int append(struct reset *r, struct str json, const char **wait_r, const c
 		return -1;
 	}
 	const char *why;
-	if (journal_append(r->journal, &rec, NULL, &why) == 0)
+	if (journal_append(r->journal, &rec, NULL, &why) >= 0)
 		return 0;
 	*wait_r = why;
 	return 1;

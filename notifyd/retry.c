@@ -37,7 +37,8 @@ static struct letter *lowest(struct session *s)
 
 static int broken(struct session *s)
 {
-	return sink_why(s->r->sink, SINK_RETRY, "cannot write dead letters: %s", strerror(errno));
+	return sink_why(s->r->sink, SINK_RETRY, "cannot write dead letters: %s",
+	                letter_error(errno));
 }
 
 /* A letter is done with; why: NULL when it was delivered. */
@@ -169,8 +170,8 @@ static int walk(struct session *s)
 		if (l.state == LETTER_ASKED)
 			code = send(s, &l);
 	if (!w || got < 0)
-		code =
-		    sink_why(r->sink, SINK_RETRY, "cannot read dead letters: %s", strerror(errno));
+		code = sink_why(r->sink, SINK_RETRY, "cannot read dead letters: %s",
+		                letter_error(errno));
 	letter_walk_close(&w);
 	return code == SINK_OK ? drain(s) : code;
 }

@@ -3,6 +3,7 @@
 
 #include "../lib/nearest.h"
 #include "headers.h"
+#include "metrics.h"
 #include "when.h"
 
 #include <stdarg.h>
@@ -38,6 +39,14 @@ const struct conf_option notifyd_options[] = {
     {"notifyd_mailbox_reset", CONF_SWITCH, "no", 0, 0, NULL, NULL,
      "Whether notifyd remembers the UIDVALIDITY of each mailbox, in a database in the journal's "
      "directory, and tells with an event MailboxReset that it changed."},
+    {"notifyd_metrics", CONF_STRING, NULL, 0, 0, NULL, NULL,
+     "Where metrics are served over HTTP: address and port such as 127.0.0.1:9797 or [::1]:9797, "
+     "or the path of a UNIX socket. Without it they are not."},
+    {"notifyd_metrics_mode", CONF_MODE, "0660", 0, 0777, NULL, NULL,
+     "Mode of that UNIX socket; who asks needs write permission."},
+    {"notifyd_metrics_remote", CONF_SWITCH, "no", 0, 0, NULL, NULL,
+     "Whether notifyd_metrics may be an address that other machines reach. Nobody is asked for a "
+     "password there, and nothing is encrypted."},
     {NULL, CONF_STRING, NULL, 0, 0, NULL, NULL, NULL},
 };
 
@@ -289,8 +298,12 @@ struct filter *settings_filter(const struct sink *sink, char **why_r)
 {
 	const struct conf_scope *c = &sink->conf;
 
-	return filter_new(conf_str(c, "groups"), conf_str(c, "events"), conf_str(c, "users"),
-	                  conf_str(c, "owners"), conf_str(c, "mailboxes"), why_r);
+	struct filter *f =
+	    filter_new(conf_str(c, "groups"), conf_str(c, "events"), conf_str(c, "users"),
+	               conf_str(c, "owners"), conf_str(c, "mailboxes"), why_r);
+	if (f && sink->driver && sink->driver->devices)
+		filter_devices(f);
+	return f;
 }
 
 /* "groups: 'mesage': unknown group" names the option by its first word. */
@@ -415,6 +428,15 @@ static void add_reset(struct loading *l)
 	sink->driver = sink_driver_reset;
 }
 
+static void check_metrics(struct loading *l)
+{
+	char *why = NULL;
+
+	if (metrics_check(&l->s->notifyd, &why) < 0)
+		fail(l, FAMILY "metrics", "%s", why ? why : "memory is short");
+	free(why);
+}
+
 static void check_sizes(struct loading *l)
 {
 	int64_t max = conf_num(&l->s->mboxevent, "mboxevent_max_size");
@@ -431,6 +453,7 @@ static void check_all(struct loading *l)
 	conf_check(&s->notifyd, FAMILY, skip, pass_error, l);
 	check_sizes(l);
 	check_forward(l);
+	check_metrics(l);
 	for (size_t i = 0; i < s->n_sinks; i++)
 		if (!l->only || !strcmp(l->only, s->sinks[i].name))
 			check_sink(l, &s->sinks[i], &s->places[i]);

@@ -26,6 +26,8 @@ struct sink {
 	const char *journal;    /* its directory */
 	struct worker *worker;  /* for drivers with run() */
 	void *state;            /* the driver's; NULL while closed */
+	bool busy;              /* something is under way beside records: flush comes as often as
+	                           with records in flight */
 	unsigned turn;          /* the driver's own count, kept over close(): whose turn it is */
 	void *kept;     /* the driver's: one malloc'd block that outlives close(); freed with
 	                   the sink */
@@ -36,6 +38,7 @@ struct sink {
 	char note[128]; /* the driver's state in words while all is well or waits
 	                   ("connected to mq1:5672", "blocked by the broker: low on
 	                   memory"), for status; "" when it has none */
+	bool blocked;   /* the driver's: connected, but the far side takes nothing for now */
 	char why[256];  /* set before SINK_RETRY or SINK_DROP: one line, no secret, says
 	                   what and what to do */
 };
@@ -46,6 +49,7 @@ struct sink_driver {
 	const char *name;                  /* notifyd_<sink>_type */
 	const char *help;                  /* one line */
 	const struct conf_option *options; /* ended by a row with name NULL */
+	bool devices;                      /* gets registrations of devices: filter_devices() */
 
 	/* Beyond the rows: combinations, files that must be readable. Connects nowhere.
 	 * 0, or -1 with sink->why: "notifyd_<sink>_<option>: what is wrong" is told with the file

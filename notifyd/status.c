@@ -16,13 +16,18 @@
 
 #define COUNT_EVERY_MS 1000
 
+const char *const status_links[STATUS_LINKS] = {"starting", "connecting", "connected",
+                                                "blocked",  "retrying",   "stopped"};
+
 struct status {
 	int fd;
 	char state[120];
 	char error[400]; /* the object fits even when each byte becomes \u00xx */
 	int64_t since, started, error_time, updated; /* milliseconds since 1970 */
 	int64_t written;                             /* monotonic milliseconds */
-	uint64_t delivered, dropped, pos;
+	enum status_link link, link_written;
+	uint64_t base_delivered, base_dropped; /* of the workers before */
+	uint64_t delivered, dropped, pos, resent, failures, inflight;
 	bool have_pos, dirty;
 	struct buf json;
 };
@@ -71,6 +76,28 @@ out:
 	return fd;
 }
 
+/* A number of the file as the worker before left it; 0 when it is not there. The key can't be part
+ * of a string: quotes are escaped there. */
+static uint64_t left(const char *contents, const char *key)
+{
+	char quoted[32];
+	snprintf(quoted, sizeof quoted, ",\"%s\":", key);
+	const char *at = strstr(contents, quoted);
+	return at ? strtoull(at + strlen(quoted), NULL, 10) : 0;
+}
+
+static void go_on(struct status *s)
+{
+	char contents[STATUS_SIZE + 1];
+	if (pread(s->fd, contents, STATUS_SIZE, 0) != STATUS_SIZE || contents[0] != '{')
+		return;
+	contents[STATUS_SIZE] = '\0';
+	s->base_delivered = left(contents, "delivered");
+	s->base_dropped = left(contents, "dropped");
+	s->resent = left(contents, "resent");
+	s->failures = left(contents, "failures");
+}
+
 struct status *status_open(const char *journal, const char *sink)
 {
 	int fd = open_file(journal, sink);
@@ -82,6 +109,7 @@ struct status *status_open(const char *journal, const char *sink)
 		return NULL;
 	}
 	s->fd = fd;
+	go_on(s);
 	s->started = s->since = now_ms(CLOCK_REALTIME);
 	snprintf(s->state, sizeof s->state, "starting");
 	s->dirty = true;
@@ -114,8 +142,13 @@ void status_flush(struct status *s)
 	buf_reset(b);
 	buf_adds(b, "{\"version\":1,\"state\":");
 	event_json_string(b, (struct str){s->state, strlen(s->state)});
-	buf_addf(b, ",\"pid\":%d,\"delivered\":%llu,\"dropped\":%llu", (int)getpid(),
-	         (unsigned long long)s->delivered, (unsigned long long)s->dropped);
+	buf_addf(b,
+	         ",\"connection\":\"%s\",\"pid\":%d,\"delivered\":%llu,\"dropped\":%llu,"
+	         "\"resent\":%llu,\"failures\":%llu,\"inFlight\":%llu",
+	         status_links[s->link], (int)getpid(),
+	         (unsigned long long)(s->base_delivered + s->delivered),
+	         (unsigned long long)(s->base_dropped + s->dropped), (unsigned long long)s->resent,
+	         (unsigned long long)s->failures, (unsigned long long)s->inflight);
 	if (s->have_pos)
 		buf_addf(b, ",\"position\":\"%016llx\"", (unsigned long long)s->pos);
 	else
@@ -141,6 +174,7 @@ void status_flush(struct status *s)
 	page[sizeof page - 1] = '\n';
 	if (pwrite(s->fd, page, sizeof page, 0) == (ssize_t)sizeof page)
 		s->dirty = false; /* else the next call tries again */
+	s->link_written = s->link;
 	s->written = now_ms(CLOCK_MONOTONIC);
 }
 
@@ -153,12 +187,23 @@ void status_state(struct status *s, const char *fmt, ...)
 	va_start(ap, fmt);
 	vsnprintf(state, sizeof state, fmt, ap);
 	va_end(ap);
-	if (!strcmp(state, s->state))
+	if (!strcmp(state, s->state)) {
+		if (s->dirty && s->link != s->link_written)
+			status_flush(s);
 		return;
+	}
 	memcpy(s->state, state, sizeof state);
 	s->since = now_ms(CLOCK_REALTIME);
 	s->dirty = true;
 	status_flush(s);
+}
+
+void status_link(struct status *s, enum status_link link)
+{
+	if (!s || s->link == link)
+		return;
+	s->link = link;
+	s->dirty = true;
 }
 
 void status_error(struct status *s, const char *why)
@@ -167,8 +212,41 @@ void status_error(struct status *s, const char *why)
 		return;
 	snprintf(s->error, sizeof s->error, "%s", why);
 	s->error_time = now_ms(CLOCK_REALTIME);
+	s->failures++;
 	s->dirty = true;
 	status_flush(s);
+}
+
+void status_base(struct status *s, uint64_t delivered)
+{
+	if (!s || s->base_delivered == delivered)
+		return;
+	s->base_delivered = delivered;
+	s->dirty = true;
+}
+
+/* Counts are written now or with one of the next calls. */
+static void counted(struct status *s)
+{
+	s->dirty = true;
+	if (now_ms(CLOCK_MONOTONIC) - s->written >= COUNT_EVERY_MS)
+		status_flush(s);
+}
+
+void status_inflight(struct status *s, uint64_t n)
+{
+	if (!s || s->inflight == n)
+		return;
+	s->inflight = n;
+	counted(s);
+}
+
+void status_resent(struct status *s, uint64_t n)
+{
+	if (!s || !n)
+		return;
+	s->resent += n;
+	counted(s);
 }
 
 void status_count(struct status *s, uint64_t delivered, uint64_t dropped, uint64_t pos)
@@ -182,9 +260,7 @@ void status_count(struct status *s, uint64_t delivered, uint64_t dropped, uint64
 	s->dropped = dropped;
 	s->pos = pos;
 	s->have_pos = true;
-	s->dirty = true;
-	if (now_ms(CLOCK_MONOTONIC) - s->written >= COUNT_EVERY_MS)
-		status_flush(s);
+	counted(s);
 }
 
 int status_read(const char *journal, const char *sink, char contents_r[STATUS_SIZE + 1])

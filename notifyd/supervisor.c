@@ -2,6 +2,7 @@
 #include "supervisor.h"
 
 #include "../lib/identity.h"
+#include "../lib/journal.h"
 #include "../lib/segment.h"
 #include "ingest.h"
 #include "keeper.h"
@@ -11,6 +12,7 @@
 #include "relief.h"
 #include "status.h"
 #include "systemd.h"
+#include "tally.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -22,6 +24,7 @@
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <sysexits.h>
+#include <time.h>
 #include <unistd.h>
 #include <uv.h>
 
@@ -29,6 +32,8 @@ enum {
 	TICK_MS = 1000,       /* trimming, stalls, a socket that somebody else serves */
 	RESTART_MIN_MS = 100, /* a child that dies is started again after this, doubling */
 	RESTART_MAX_MS = 30000,
+	SYNC_PAUSE_MIN_MS = 1000, /* after a sync that failed, doubling */
+	SYNC_PAUSE_MAX_MS = 60000,
 	STEADY_MS = 60000, /* alive for so long: the doubling begins anew */
 	FINISH_MS = 10000, /* for children to finish after SIGTERM */
 	READY_MS = 10000,  /* a child that says nothing for so long keeps nobody waiting */
@@ -39,8 +44,9 @@ struct supervisor;
 
 struct child {
 	struct supervisor *super;
-	char name[64]; /* of its sink; "ingest" for that */
-	bool ingest;
+	char name[64];        /* of its sink; "ingest", "metrics" */
+	enum tally_kind kind; /* what it is */
+	struct tally_process *tally;
 	uv_process_t process;
 	uv_pipe_t link;
 	uv_timer_t restart;
@@ -49,13 +55,14 @@ struct child {
 	bool begun; /* it said LINK_READY; ingest's socket is there before it is */
 	bool again; /* it ends at our word, to be started on the new configuration */
 	uint64_t started, alive;
-	unsigned backoff;
+	unsigned backoff, row; /* deaths in a row */
 };
 
 struct supervisor {
 	const char *conf_path;
 	struct settings *settings;
-	int journalfd, lock, conf_fd, dgram, dlist;
+	int journalfd, lock, conf_fd, dgram, dlist, tally_fd;
+	struct tally *tally; /* NULL: nothing is counted */
 	char ingest_path[INGEST_PATH];
 	struct statx ingest_mark; /* of that socket's file: inode and birth */
 	uint64_t rebind;          /* loop time of the next look at ingest's socket */
@@ -80,7 +87,10 @@ struct supervisor {
 	uv_work_t sync_work;
 	bool syncing;
 	int sync_error;
-	uint64_t synced;
+	struct keeper_synced synced;
+	uint64_t rescued;                /* of synced, as it was told */
+	uint64_t sync_again, sync_pause; /* after a failure: loop time, milliseconds */
+	int64_t sync_us;                 /* that the last one took; -1: there was nothing to sync */
 	struct status *sync_status;
 	struct relief *relief;
 };
@@ -186,6 +196,8 @@ static void on_exit_child(uv_process_t *p, int64_t code, int sig)
 	c->running = c->idle = false;
 	uv_close((uv_handle_t *)&c->process, closed);
 	uv_close((uv_handle_t *)&c->link, closed);
+	if (s->stopping || c->going || c->again)
+		tally_ended(c->tally, 0);
 	if (s->stopping || c->going) {
 		if (sig)
 			log_incident(LOG_LEVEL_WARNING, c->name, LOG_NOPOS,
@@ -202,7 +214,8 @@ static void on_exit_child(uv_process_t *p, int64_t code, int sig)
 		return;
 	}
 	if (now - c->started >= STEADY_MS)
-		c->backoff = 0;
+		c->backoff = c->row = 0;
+	tally_ended(c->tally, ++c->row);
 	c->backoff = !c->backoff                       ? RESTART_MIN_MS
 	             : c->backoff * 2 < RESTART_MAX_MS ? c->backoff * 2
 	                                               : RESTART_MAX_MS;
@@ -261,7 +274,8 @@ static void on_link(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf)
 static void start(struct child *c)
 {
 	struct supervisor *s = c->super;
-	int sock = s->dgram >= 0 ? s->dgram : s->dlist;
+	bool ingest = c->kind == TALLY_INGEST;
+	int more = !ingest ? s->tally_fd : s->dgram >= 0 ? s->dgram : s->dlist;
 	uv_stdio_container_t stdio[6] = {
 	    {.flags = UV_IGNORE},
 	    {.flags = UV_INHERIT_FD, .data.fd = 1},
@@ -269,21 +283,25 @@ static void start(struct child *c)
 	    {.flags = UV_CREATE_PIPE | UV_READABLE_PIPE | UV_WRITABLE_PIPE,
 	     .data.stream = (uv_stream_t *)&c->link},
 	    {.flags = UV_INHERIT_FD, .data.fd = s->conf_fd},
-	    {.flags = UV_INHERIT_FD, .data.fd = sock},
+	    {.flags = UV_INHERIT_FD, .data.fd = more},
 	};
 	/* The very configuration that was checked, whatever happens to the file meanwhile. */
 	char *args[] = {"notifyd",
 	                "-C",
 	                "/proc/self/fd/4",
-	                c->ingest ? "--ingest" : "--worker",
-	                c->ingest ? (s->dgram >= 0 ? "datagram" : "dlist") : c->name,
+	                ingest                     ? "--ingest"
+	                : c->kind == TALLY_METRICS ? "--metrics"
+	                                           : "--worker",
+	                ingest ? (s->dgram >= 0 ? "datagram" : "dlist") : c->name,
 	                NULL};
+	if (c->kind == TALLY_METRICS)
+		args[4] = NULL;
 	uv_process_options_t opt = {
 	    .exit_cb = on_exit_child,
 	    .file = "/proc/self/exe",
 	    .args = args,
 	    .stdio = stdio,
-	    .stdio_count = c->ingest ? 6 : 5,
+	    .stdio_count = c->kind == TALLY_SINK ? 5 : 6,
 	};
 	uv_pipe_init(&s->loop, &c->link, 0);
 	c->process.data = c->link.data = c;
@@ -299,10 +317,11 @@ static void start(struct child *c)
 		return;
 	}
 	c->running = true;
+	tally_started(c->tally, uv_process_get_pid(&c->process));
 	uv_read_start((uv_stream_t *)&c->link, give_buffer, on_link);
 }
 
-static void add_child(struct supervisor *s, const char *name, bool ingest)
+static void add_child(struct supervisor *s, const char *name, enum tally_kind kind)
 {
 	struct child *c = calloc(1, sizeof *c);
 	struct child **more = realloc(s->children, (s->n_children + 1) * sizeof *more);
@@ -315,8 +334,10 @@ static void add_child(struct supervisor *s, const char *name, bool ingest)
 	}
 	s->children[s->n_children++] = c;
 	c->super = s;
-	c->ingest = c->begun = ingest;
+	c->kind = kind;
+	c->begun = kind != TALLY_SINK;
 	snprintf(c->name, sizeof c->name, "%s", name);
+	c->tally = tally_process(s->tally, kind, name);
 	uv_timer_init(&s->loop, &c->restart);
 	c->restart.data = c;
 	c->handles = 1;
@@ -325,7 +346,8 @@ static void add_child(struct supervisor *s, const char *name, bool ingest)
 
 static void finish(struct child *c)
 {
-	if (c->ingest) /* as systemd does to the whole group: it empties its socket first */
+	/* as systemd does to the whole group: it empties its socket first */
+	if (c->kind == TALLY_INGEST)
 		uv_process_kill(&c->process, SIGTERM);
 	else
 		say(c, LINK_STOP);
@@ -339,6 +361,8 @@ static void retire(struct child *c)
 		if (s->children[i] == c)
 			s->children[i] = s->children[--s->n_children];
 	c->going = true;
+	tally_retired(c->tally);
+	c->tally = NULL; /* its sink's next process may begin before it ends */
 	uv_timer_stop(&c->restart);
 	if (c->running)
 		finish(c);
@@ -378,7 +402,7 @@ static void bind_ingest(struct supervisor *s)
 		r = ingest_bind(s->settings->conf, &s->dgram, &s->dlist, s->ingest_path, &why);
 	if (r == 0) {
 		mark(s->ingest_path, &s->ingest_mark);
-		add_child(s, "ingest", true);
+		add_child(s, "ingest", TALLY_INGEST);
 	} else if (!s->told_served) {
 		log_incident(r > 0 ? LOG_LEVEL_INFO : LOG_LEVEL_WARNING, "ingest", LOG_NOPOS,
 		             "%s; events of a Cyrus without the hook are not taken", why);
@@ -410,7 +434,7 @@ static void watch_ingest(struct supervisor *s)
 		             "cyrus.conf, or set notifysocket",
 		             s->ingest_path);
 		for (size_t i = 0; i < s->n_children; i++)
-			if (s->children[i]->ingest)
+			if (s->children[i]->kind == TALLY_INGEST)
 				retire(s->children[i--]);
 		unbind_ingest(s);
 		s->told_served = true;
@@ -423,7 +447,14 @@ static void watch_ingest(struct supervisor *s)
 static void sync_work(uv_work_t *w)
 {
 	struct supervisor *s = w->data;
+	struct timespec from, to;
+	uint64_t before = s->synced.to;
+	clock_gettime(CLOCK_MONOTONIC, &from);
 	s->sync_error = keeper_sync(s->journalfd, &s->synced) < 0 ? errno : 0;
+	clock_gettime(CLOCK_MONOTONIC, &to);
+	s->sync_us = before == s->synced.to ? -1
+	                                    : (int64_t)(to.tv_sec - from.tv_sec) * 1000000 +
+	                                          (to.tv_nsec - from.tv_nsec) / 1000;
 }
 
 /* For notifyctl status: up to where all is on the disk. */
@@ -433,7 +464,7 @@ static void tell_synced(struct supervisor *s)
 		status_state(s->sync_status, "failing: %s", strerror(s->sync_error));
 	} else {
 		status_state(s->sync_status, "syncing");
-		status_count(s->sync_status, 0, 0, s->synced);
+		status_count(s->sync_status, 0, 0, s->synced.to);
 	}
 }
 
@@ -443,6 +474,9 @@ static void sync_done(uv_work_t *w, int status)
 	struct supervisor *s = w->data;
 	(void)status;
 	s->syncing = false;
+	if (s->sync_us >= 0)
+		tally_sync(s->tally, s->sync_us);
+	tally_sync_error(s->tally, s->sync_error);
 	if (s->sync_error && s->sync_error != told)
 		log_incident(LOG_LEVEL_ERROR, NULL, LOG_NOPOS,
 		             "cannot sync the journal to the disk: %s; a power cut may lose events",
@@ -450,13 +484,24 @@ static void sync_done(uv_work_t *w, int status)
 	else if (told && !s->sync_error)
 		log_incident(LOG_LEVEL_INFO, NULL, LOG_NOPOS, "the journal is synced again");
 	told = s->sync_error;
+	if (s->synced.rescued != s->rescued)
+		log_incident(LOG_LEVEL_WARNING, NULL, s->synced.to,
+		             "the disk failed to take a segment of the journal; it was sealed and "
+		             "written anew, nothing is lost");
+	s->rescued = s->synced.rescued;
+	/* The next try may copy a whole segment. */
+	s->sync_pause = !s->sync_error                          ? 0
+	                : !s->sync_pause                        ? SYNC_PAUSE_MIN_MS
+	                : s->sync_pause * 2 < SYNC_PAUSE_MAX_MS ? s->sync_pause * 2
+	                                                        : SYNC_PAUSE_MAX_MS;
+	s->sync_again = uv_now(&s->loop) + s->sync_pause;
 	tell_synced(s);
 }
 
 static void on_sync(uv_timer_t *t)
 {
 	struct supervisor *s = t->data;
-	if (s->syncing)
+	if (s->syncing || uv_now(&s->loop) < s->sync_again)
 		return;
 	s->syncing = uv_queue_work(&s->loop, &s->sync_work, sync_work, sync_done) == 0;
 }
@@ -523,10 +568,15 @@ static void on_tick(uv_timer_t *t)
 	/* It was we who did not listen, stopped or on a machine that was: all begin anew. */
 	bool away = now - s->ticked > 3 * TICK_MS;
 	s->ticked = now;
+	tally_tick(s->tally);
 	for (size_t i = 0; i < s->n_children; i++) {
 		struct child *c = s->children[i];
 		if (away)
 			c->alive = now;
+		if (c->running && c->row && now - c->started >= STEADY_MS) {
+			c->row = 0;
+			tally_steady(c->tally);
+		}
 		if (!c->running || now - c->alive < stall)
 			continue;
 		log_incident(LOG_LEVEL_ERROR, c->name, LOG_NOPOS,
@@ -564,12 +614,29 @@ static int flatten(const struct settings *settings)
 	return fd;
 }
 
-static struct child *ingest_child(const struct supervisor *s)
+static struct child *child_of(const struct supervisor *s, enum tally_kind kind)
 {
 	for (size_t i = 0; i < s->n_children; i++)
-		if (s->children[i]->ingest)
+		if (s->children[i]->kind == kind)
 			return s->children[i];
 	return NULL;
+}
+
+/* The metrics process as the configuration has it; one that is there begins anew with it. How many
+ * were replaced. */
+static size_t serve_metrics(struct supervisor *s)
+{
+	struct child *c = child_of(s, TALLY_METRICS);
+	bool wanted = s->tally && conf_isset(&s->settings->notifyd, "notifyd_metrics");
+	if (!c && wanted)
+		add_child(s, "metrics", TALLY_METRICS);
+	else if (c && !wanted)
+		retire(c);
+	else if (c && c->running) {
+		c->again = true;
+		finish(c);
+	}
+	return c != NULL;
 }
 
 static void start_timers(struct supervisor *s)
@@ -610,7 +677,7 @@ static void reload(struct supervisor *s)
 	size_t kept = 0, changed = 0;
 	for (size_t i = s->n_children; i-- > 0;) {
 		struct child *c = s->children[i];
-		if (c->ingest)
+		if (c->kind != TALLY_SINK)
 			continue;
 		const struct sink *was = settings_sink(old, c->name);
 		const struct sink *is = settings_sink(new, c->name);
@@ -625,12 +692,13 @@ static void reload(struct supervisor *s)
 	for (size_t i = 0; i < new->n_sinks; i++) {
 		bool there = false;
 		for (size_t k = 0; k < s->n_children; k++)
-			there |= !s->children[k]->ingest &&
+			there |= s->children[k]->kind == TALLY_SINK &&
 			         strcmp(s->children[k]->name, new->sinks[i].name) == 0;
 		if (!there)
-			add_child(s, new->sinks[i].name, false);
+			add_child(s, new->sinks[i].name, TALLY_SINK);
 	}
-	struct child *ingest = ingest_child(s);
+	changed += serve_metrics(s);
+	struct child *ingest = child_of(s, TALLY_INGEST);
 	changed += ingest != NULL;
 	/* The socket stays while its path does: what waits in it is not lost. The next process
 	 * begins when the one before has ended, or the two would mix up the order. */
@@ -736,6 +804,11 @@ int supervisor_main(const char *conf_path, struct settings *settings)
 	if (journal_init(dir, &why) < 0)
 		return cannot_start(&s, "", why);
 	s.conf_fd = flatten(settings);
+	s.tally = tally_make(&s.tally_fd);
+	if (s.tally)
+		s.tally->counted = journal_end(s.journalfd);
+	else
+		fprintf(stderr, "notifyd: no metrics: %s\n", strerror(errno));
 	s.inotify = inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
 	if (s.conf_fd < 0 || s.inotify < 0 || uv_loop_init(&s.loop) < 0) {
 		fprintf(stderr, "notifyd: cannot start: %s\n", strerror(errno));
@@ -765,7 +838,8 @@ int supervisor_main(const char *conf_path, struct settings *settings)
 	start_timers(&s);
 
 	for (size_t i = 0; i < settings->n_sinks; i++)
-		add_child(&s, settings->sinks[i].name, false);
+		add_child(&s, settings->sinks[i].name, TALLY_SINK);
+	serve_metrics(&s);
 	bind_ingest(&s);
 	s.rebind = uv_now(&s.loop) + REBIND_MS;
 	log_incident(LOG_LEVEL_INFO, NULL, LOG_NOPOS, "serving the journal %s, %zu sinks", dir,
@@ -773,19 +847,20 @@ int supervisor_main(const char *conf_path, struct settings *settings)
 	uv_run(&s.loop, UV_RUN_DEFAULT);
 
 	unbind_ingest(&s);
-	uint64_t synced = 0;
-	keeper_sync(s.journalfd, &synced);
 	uv_walk(&s.loop, at_handle, NULL);
 	while (uv_run(&s.loop, UV_RUN_DEFAULT))
 		;
 	uv_loop_close(&s.loop);
+	keeper_sync(s.journalfd, &s.synced); /* no work of the loop does so any more */
 	status_state(s.sync_status, "stopped");
-	status_count(s.sync_status, 0, 0, synced);
+	status_count(s.sync_status, 0, 0, s.synced.to);
 	status_close(&s.sync_status);
 	relief_free(&s.relief);
 	free(s.children);
 	close(s.inotify);
 	close(s.conf_fd);
+	if (s.tally_fd >= 0)
+		close(s.tally_fd);
 	close(s.journalfd);
 	settings_free(&s.settings);
 	log_incident(LOG_LEVEL_INFO, NULL, LOG_NOPOS, "stopped");

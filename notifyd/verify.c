@@ -30,7 +30,8 @@ struct scan {
 	/* the segment that is open: */
 	int fd;
 	uint64_t base, size;
-	char *buf; /* len bytes from offset `at` on */
+	uint64_t limit; /* 0: its header does not tell */
+	char *buf;      /* len bytes from offset `at` on */
 	size_t cap, len;
 	uint64_t at;
 };
@@ -39,6 +40,7 @@ const char *verify_kind(enum damage_kind kind)
 {
 	static const char *const names[] = {
 	    [DAMAGE_HEADER] = "damaged header",
+	    [DAMAGE_VERSION] = "unknown version",
 	    [DAMAGE_CHECKSUM] = "bad checksum",
 	    [DAMAGE_TORN] = "torn",
 	    [DAMAGE_HOLE] = "hole",
@@ -248,7 +250,10 @@ static int64_t records(struct scan *s, uint64_t offset)
 			return -1;
 		if ((uint64_t)next == s->size)
 			break; /* nothing follows: maybe it is being written */
-		tell(s, offset, (uint64_t)next);
+		/* One that was sealed below its limit has zeros up to one byte above it. */
+		if (!s->limit || (uint64_t)next != s->limit + 1 ||
+		    !zeros(s, offset, (uint64_t)next))
+			tell(s, offset, (uint64_t)next);
 		offset = (uint64_t)next;
 	}
 	return (int64_t)offset;
@@ -302,18 +307,41 @@ static void between(struct scan *s, uint64_t base, const struct segment_bounds *
 		return;
 	enum damage_kind kind = DAMAGE_MISSING;
 	uint64_t len = base - due;
+	/* Behind the SEAL, or behind all of the file. */
+	if (s->any && base - due >= SEGMENT_BOOT_GAP && base - SEGMENT_BOOT_GAP <= s->end)
+		return;
 	if (s->any && base - s->end >= SEGMENT_BOOT_GAP) {
-		/* The first of a boot begins a gap behind the file before it. */
+		/* The first of a boot begins a gap behind the file before it, or more than one gap,
+		 * where a power cut took away all that a boot had. */
 		len = base - s->end - SEGMENT_BOOT_GAP;
 		due = s->end;
-		if (!s->sealed)
+		if (!s->sealed && len < SEGMENT_BOOT_GAP / 2)
 			kind = DAMAGE_CUT;
 	}
-	if (!len)
-		return;
+	if (len >= SEGMENT_BOOT_GAP / 2)
+		len = 0; /* not known */
 	if (!s->any)
 		s->base = due;
 	found(s, kind, due - s->base, len);
+}
+
+/* Neither its records nor where it leads to can be told. */
+static int other_version(struct scan *s, uint64_t base, const struct segment_bounds *bounds)
+{
+	char name[SEGMENT_NAME + 1];
+	struct stat st;
+	segment_name(name, base);
+	if (fstatat(s->dirfd, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
+		return errno == ENOENT ? 0 : -1;
+	between(s, base, bounds);
+	s->base = base;
+	s->end = s->due = base + (uint64_t)st.st_size;
+	s->gone = s->sealed = false;
+	s->any = s->open = true;
+	found(s, DAMAGE_VERSION, 0, (uint64_t)st.st_size);
+	s->v->segments++;
+	s->v->bytes += (uint64_t)st.st_size;
+	return 0;
 }
 
 static int one(struct scan *s, uint64_t base)
@@ -333,9 +361,10 @@ static int one(struct scan *s, uint64_t base)
 		return 0;
 	}
 	if (s->fd < 0)
-		return -1;
+		return errno == EPROTONOSUPPORT ? other_version(s, base, &bounds) : -1;
 	between(s, base, &bounds);
 	s->base = base;
+	s->limit = damaged ? 0 : seg.limit;
 	s->gone = false;
 	s->any = true;
 	struct stat st;

@@ -9,6 +9,7 @@
 
 enum damage_kind {
 	DAMAGE_HEADER,   /* of a segment */
+	DAMAGE_VERSION,  /* a whole segment that another version wrote */
 	DAMAGE_CHECKSUM, /* a whole record, whose bytes are not what was written */
 	DAMAGE_TORN,     /* bytes that are no record */
 	DAMAGE_HOLE,     /* the same, and all of them zero */

@@ -220,7 +220,7 @@ static int next(struct worker *w, int *share)
 			tell_damage(w, r > 0 ? w->rec.pos : reader_pos(w->reader));
 		if (r < 0)
 			return sink_why(w->sink, SINK_RETRY, "cannot read the journal: %s",
-			                strerror(errno));
+			                reader_why(w->reader));
 		if (r == 0)
 			return 0;
 		--*share;
@@ -286,7 +286,7 @@ static int no_letter(struct worker *w)
 	if (errno != EDQUOT)
 		return sink_why(w->sink, SINK_RETRY, "cannot write dead letters: %s",
 		                errno == EAGAIN ? "another process has locked them"
-		                                : strerror(errno));
+		                                : letter_error(errno));
 	char why[128];
 	snprintf(why, sizeof why, "%.100s", w->sink->why);
 	return sink_why(w->sink, SINK_RETRY,
@@ -356,8 +356,11 @@ static int flush(struct worker *w, int wait_ms)
 		recovered(w);
 	if ((r == SINK_OK || confirmed) && advance(w, confirmed) < 0)
 		return SINK_RETRY;
-	if (r == SINK_OK)
+	if (r == SINK_OK) {
+		status_link(w->status, w->sink->blocked ? STATUS_BLOCKED : STATUS_CONNECTED);
 		status_state(w->status, "%s", w->sink->note[0] ? w->sink->note : "connected");
+		status_inflight(w->status, w->inflight);
+	}
 	return r;
 }
 
@@ -434,17 +437,17 @@ static int deliver(struct worker *w)
 	int64_t last = now_ms();
 	bool asleep = false;
 	while (!leave(w)) {
-		bool full, more;
+		bool full, more, busy = w->sink->busy;
 		int n = feed(w, &full, &more);
 		if (n < 0)
 			return n;
 		bool end = !more && !full;
 		/* With something on its way its confirmation is awaited, yet new events are looked
 		 * for every LOOK_MS. */
-		int r = flush(w, full ? IDLE_MS : end && w->inflight ? LOOK_MS : 0);
+		int r = flush(w, full ? IDLE_MS : end && (w->inflight || busy) ? LOOK_MS : 0);
 		if (r < 0)
 			return r;
-		if (n > 0 || full || w->inflight) {
+		if (n > 0 || full || w->inflight || w->sink->busy) {
 			last = now_ms();
 			asleep = false;
 			wait_link(w, 0);
@@ -453,6 +456,9 @@ static int deliver(struct worker *w)
 		} else if (now_ms() - last < RESTLESS_MS) {
 			wait_link(w, LOOK_MS);
 		} else if (!asleep) {
+			/* The driver holds its connection though there is nothing to confirm: the
+			 * next failure is a new one. */
+			recovered(w);
 			/* The answer means that the watch stands: one more look, then sleep. */
 			reader_rest(w->reader);
 			status_flush(w->status);
@@ -465,7 +471,7 @@ static int deliver(struct worker *w)
 		if (worker_hup(w) && w->sink->driver->reopen)
 			w->sink->driver->reopen(w->sink);
 	}
-	for (int64_t end = now_ms() + DRAIN_MS; w->inflight && now_ms() < end;) {
+	for (int64_t end = now_ms() + DRAIN_MS; (w->inflight || w->sink->busy) && now_ms() < end;) {
 		wait_link(w, 0); /* says that it lives */
 		if (flush(w, LOOK_MS * 10) < 0)
 			break;
@@ -515,6 +521,8 @@ static void back_off(struct worker *w)
 	if (!told(w, sink->why, now))
 		log_incident(LOG_LEVEL_WARNING, sink->name, cursor_get(w->cursor)->pos, "%s",
 		             sink->why);
+	status_link(w->status, STATUS_RETRYING);
+	status_inflight(w->status, 0);
 	status_error(w->status, sink->why);
 	int most = sink->slow ? SLOW_MAX_MS : BACKOFF_MAX_MS;
 	w->backoff = w->backoff * 2 < most ? w->backoff * 2 : most;
@@ -575,7 +583,7 @@ static int retry(struct worker *w)
 	if (!w->dead && open_dead(w, false) < 0) {
 		w->retry_at = now_ms() + BACKOFF_MAX_MS; /* what comes anew does not wait */
 		return sink_why(w->sink, SINK_RETRY, "cannot read dead letters: %s",
-		                strerror(errno));
+		                letter_error(errno));
 	}
 	w->retry = false; /* unless it is asked for once more */
 	if (!w->dead)
@@ -616,6 +624,7 @@ static void serve(struct worker *w)
 		}
 		status_state(w->status, *sink->next ? "connecting to %s" : "connecting",
 		             sink->next);
+		status_link(w->status, STATUS_CONNECTING);
 		int r = sink->driver->open(sink);
 		worker_ready(w);
 		if (r == SINK_OK) {
@@ -628,6 +637,7 @@ static void serve(struct worker *w)
 		w->behind = 0;
 		/* What was not confirmed goes out again, from the lowest on. */
 		w->sent -= w->inflight;
+		status_resent(w->status, w->inflight);
 		w->inflight = 0;
 		w->pending = false;
 		w->unsettled = 0; /* those too: they may not be dead letters the next time */
@@ -637,6 +647,8 @@ static void serve(struct worker *w)
 		if (r < 0)
 			back_off(w);
 	}
+	status_link(w->status, STATUS_STOPPED);
+	status_inflight(w->status, 0);
 	status_state(w->status, "stopped");
 }
 
@@ -706,8 +718,9 @@ static int run(struct worker *w, int journalfd)
 		             sink->name, strerror(errno));
 	if (open_dead(w, false) < 0) /* whoever needs them says so again */
 		log_incident(LOG_LEVEL_ERROR, sink->name, LOG_NOPOS, "cannot read dead letters: %s",
-		             strerror(errno));
+		             letter_error(errno));
 	w->status = status_open(sink->journal, sink->name);
+	status_base(w->status, w->base);
 	serve(w);
 	status_close(&w->status);
 	dead_close(&w->dead);

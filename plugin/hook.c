@@ -116,8 +116,15 @@ bool hook_event(const char *conf_path, const char *service, const char *json)
 		          json);
 		/* fall through */
 	default:
-		if (journal_append(hook.journal, &rec, NULL, &why) < 0)
+		switch (journal_append(hook.journal, &rec, NULL, &why)) {
+		case 0:
+			break;
+		case 1:
+			hook_warn(WARN_LOST, "an event is not synced: %s", why);
+			break;
+		default:
 			hook_warn(WARN_LOST, "an event is lost: %s", why);
+		}
 	}
 	native_trim(hook.native);
 	errno = before;

@@ -147,9 +147,12 @@ static void emit_every(struct mbev *h, bool all)
 	size_t n = catalog_events(&types);
 	struct validate *v = validate_new();
 	char why[256] = "";
+	uint64_t emitted = 0;
 	for (size_t i = 0; i < n; i++) {
 		struct mbev_event *e;
 		struct record rec;
+		if (types[i].primary == GROUP_PUSH) /* notifyd's own */
+			continue;
 		assert_int_equal(api.mbev_new(h, types[i].name, &e), MBEV_OK);
 		facts(e, &types[i], all);
 		for (int p = 0; p < CATALOG_N_PARAMS; p++)
@@ -164,8 +167,9 @@ static void emit_every(struct mbev *h, bool all)
 		assert_int_equal(validate_event(v, rec.json, true, report, NULL), 0);
 		assert_int_equal(lacking(&types[i], rec.json, all), 0);
 		reader_close(&r);
+		emitted++;
 	}
-	assert_int_equal(api.mbev_count(h, MBEV_COUNT_EMITTED), n);
+	assert_int_equal(api.mbev_count(h, MBEV_COUNT_EMITTED), emitted);
 	assert_int_equal(api.mbev_lost(h), 0);
 	validate_free(&v);
 }

@@ -18,6 +18,7 @@ sys.path.insert(0, os.path.join(HERE, "..", "e2e"))
 
 import cyrus
 import notifyd
+import pushes as apns_client
 import tap
 from harness import World
 from processes import Failed, children, wait_for
@@ -30,6 +31,9 @@ SLOW_CALLS = 100000 if QUICK else 500000
 SMALL = 100000
 READ = 200000 if QUICK else 1000000
 BIG = 1000000 if QUICK else 5000000
+BACKLOG = 50000 if QUICK else 300000
+QUEUES = ("classic", "quorum", "stream")
+WINDOW = 4096  # the amqp sink's largest
 APPENDS = 100 if QUICK else 300
 
 # The hook leaves the first out (mboxevent_modseq); the other goes to no sink that does not ask.
@@ -55,8 +59,13 @@ class Stage(World):
                          conf={**ROOM, **(conf or {})}, **more)
         box = self.box
         self.hook = shutil.copy(notifyd.hook(self.build), box.at("hook.so"))
-        for program in ("caller", "consumer"):
-            shutil.copy(notifyd.program(self.build, "tests", "bench", program), box.at(program))
+        for program in ("caller", "consumer", "publisher"):
+            try:
+                shutil.copy(notifyd.program(self.build, "tests", "bench", program),
+                            box.at(program))
+            except Failed:
+                if program != "publisher":  # built --without-amqp
+                    raise
         self.events = box.at("events")
         with open(os.path.join(tap.top("TOP_SRCDIR"), "tests", "data",
                                "cyrus-3.6.1-native.jsonl"), encoding="utf-8") as f, \
@@ -202,15 +211,17 @@ def slow():
             n / normal if normal else float(n > 0) and float("inf"), 1, True)
 
 
+def own_pss(pid):
+    try:
+        with open("/proc/%d/smaps_rollup" % pid, encoding="ascii") as f:
+            return sum(int(line.split()[1]) for line in f if line.startswith("Pss:")) / 1024
+    except (OSError, ProcessLookupError):
+        return 0
+
+
 def pss(pid):
-    total = 0
-    for p in [pid] + children(pid):
-        try:
-            with open("/proc/%d/smaps_rollup" % p, encoding="ascii") as f:
-                total += sum(int(line.split()[1]) for line in f if line.startswith("Pss:"))
-        except (OSError, ProcessLookupError):
-            pass
-    return total / 1024
+    """Of a process and all below it."""
+    return sum(own_pss(p) for p in [pid] + children(pid))
 
 
 def rabbit_of(stage):
@@ -219,7 +230,7 @@ def rabbit_of(stage):
         from rabbit import BIN, Rabbit
     except ImportError:
         return None
-    if QUICK or not os.path.exists(BIN + "/rabbitmq-server"):
+    if not os.path.exists(BIN + "/rabbitmq-server"):
         return None
     rabbit = Rabbit(stage.box, "bench")
     rabbit.start()
@@ -228,7 +239,7 @@ def rabbit_of(stage):
 
 def memory(stage):
     """PSS while log, unix and amqp read the backlog from its beginning."""
-    rabbit = rabbit_of(stage)
+    rabbit = None if QUICK else rabbit_of(stage)
     stage.cyrus.configure(sinks(
         ("audit", "log", {"path": stage.box.at("run", "big.log"), "from": "oldest"}),
         ("mq", "amqp", {"url": rabbit.url() if rabbit else "amqp://127.0.0.1:1/",
@@ -248,6 +259,157 @@ def memory(stage):
         "%.1f MB" % most, "24 MB", most / 24, 1, True)
     if rabbit:
         rabbit.stop()
+
+
+class Broker:
+    """A stage with a private RabbitMQ, a backlog, and the bare publisher with the same bodies."""
+
+    def __init__(self, name, backlog):
+        self.stage = Stage(name, KEEP)
+        self.rabbit = rabbit_of(self.stage)
+        if not self.rabbit or not os.path.exists(self.stage.box.at("publisher")):
+            self.stage.close()
+            raise Failed("there is no RabbitMQ, or this is built without amqp")
+        self.stage.notifyd.start()  # makes the journal
+        self.stage.notifyd.stop()
+        self.bodies = self.stage.box.at("bodies")
+        self.stage.caller("fill", 1)  # each of the events, and one more
+        text = self.stage.notifyd.ctl("tail", "--since", "1h").stdout.splitlines(True)
+        with open(self.bodies, "w", encoding="utf-8") as f:
+            f.writelines(text[:-1])
+        self.stage.caller("fill", backlog)
+        self.events = 2 * len(text) - 1 + backlog
+
+    def publisher(self, exchange, queue, kind, count, how, bodies=None):
+        return [self.stage.box.at("publisher"), str(self.rabbit.port), exchange, queue, kind,
+                bodies or self.bodies, str(count), str(how)]
+
+    def sink(self, name, queue, kind, properties="all"):
+        """A notifyd whose only other sink publishes the backlog to the queue."""
+        self.stage.cyrus.configure(sinks((name, "amqp", {
+            "url": self.rabbit.url(), "exchange": "of." + queue, "queue": queue,
+            "queue_type": kind, "from": "oldest", "properties": properties})))
+        self.stage.notifyd.start()
+
+    def delete(self, queue):
+        connection = self.rabbit.connect()
+        connection.channel().queue_delete(queue)
+        connection.close()
+
+    def close(self):
+        self.stage.close()
+
+
+def drain():
+    """A backlog into each type of queue, ours and the bare publisher's in turn, of messages with
+    all properties and headers and of those with the message-id alone."""
+    b = Broker("drain", BACKLOG)
+    try:
+        ways = [(kind, what) for kind in QUEUES for what in ("id", "all")]
+        rates = {way: {"ours": [], "bare": []} for way in ways}
+        for run in range(3):
+            for kind, what in ways:
+                for who in ("ours", "bare") if run % 2 else ("bare", "ours"):
+                    queue = kind + what + who + str(run)
+                    if who == "ours":
+                        b.sink(queue, queue, kind, what)
+                        n, _, seconds = b.stage.consumer("drain", b.stage.cyrus.journal, queue,
+                                                         b.events)
+                        b.stage.notifyd.stop()
+                    else:
+                        n, _, seconds = numbers(b.stage.box.run(b.publisher(
+                            "of." + queue, queue, kind, b.events, WINDOW) + ["all"] * (
+                                what == "all"), timeout=300).stdout)
+                    rates[kind, what][who].append(n / seconds)
+                    b.delete(queue)
+        for kind, what in ways:
+            at_least("amqp sink, %d events into a %s queue, properties %s" % (b.events, kind, what),
+                     "bare pipelined librabbitmq, the same bodies and properties, window %d"
+                     % WINDOW, 0.95, median(rates[kind, what]["ours"]),
+                     median(rates[kind, what]["bare"]), "%.0f events/s")
+    finally:
+        b.close()
+
+
+def latency():
+    """From the call of notify() to a consumer, and from a direct publish to the same one."""
+    b = Broker("latency", 1000)
+    count = 500 if QUICK else 2000
+    try:
+        b.sink("mq", "single", "quorum")
+        b.stage.consumer("drain", b.stage.cyrus.journal, "mq", b.events)
+        b.delete("single")
+        b.stage.notifyd.stop()
+        b.stage.notifyd.start()
+        b.rabbit.queue("single")
+        times = {"hook": [], "direct": []}
+        for i in range(2 if QUICK else 6):
+            how = ("hook", "direct")[i % 2]
+            reader = subprocess.Popen(b.publisher("of.single", "single", "quorum", count,
+                                                  "arrivals", "-"), text=True,
+                                      stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+            if reader.stderr.readline() != "ready\n":
+                raise Failed("the consumer did not start")
+            if how == "hook":
+                begun = [r[0] for r in b.stage.caller("stamps", count)]
+            else:
+                begun = [numbers(line)[0] for line in b.stage.box.run(b.publisher(
+                    "of.single", "single", "quorum", count, "stamps")).stdout.splitlines()]
+            ended = [float(line) for line in reader.communicate(timeout=60)[0].splitlines()]
+            if len(begun) != len(ended) or len(begun) != count:
+                raise Failed("%d were sent and %d came" % (len(begun), len(ended)))
+            times[how] += [(e - s) / 1e6 for s, e in zip(begun, ended)]
+        for name, q in (("median", 50), ("p99", 99)):
+            ours, theirs = (statistics.quantiles(times[how], n=100)[q - 1]
+                            for how in ("hook", "direct"))
+            Row("one event from the hook to an AMQP consumer, %s" % name,
+                "a direct publish, confirmed", "none", "%.2f ms" % ours, "%.2f ms" % theirs,
+                ours / theirs, float("inf"), True)
+    finally:
+        b.close()
+
+
+def away():
+    """A backlog made while the broker is down, then drained: memory of the worker and of all."""
+    stage = Stage("away")
+    rabbit = rabbit_of(stage)
+    if not rabbit:
+        stage.close()
+        raise Failed("there is no RabbitMQ")
+    try:
+        connection = rabbit.connect()  # nobody consumes: what it keeps must be bounded
+        channel = connection.channel()
+        channel.exchange_declare("mail.events", "topic", durable=True)
+        channel.queue_declare("last", durable=True, arguments={"x-max-length": 1000})
+        channel.queue_bind("last", "mail.events", "#")
+        connection.close()
+        rabbit.halt()
+        stage.cyrus.configure(sinks(("mq", "amqp", {"url": rabbit.url(), "from": "oldest"})))
+        stage.notifyd.start()
+        before = pss(stage.notifyd.process.pid)
+        stage.caller("fill", BIG)
+        down = pss(stage.notifyd.process.pid)
+        rabbit.start()
+        begin = time.monotonic()
+        drained = stage.box.start("drained", [stage.box.at("consumer"), "drain",
+                                              stage.cyrus.journal, "mq", str(BIG)],
+                                  user=stage.box.user)
+        samples = []
+        while drained.poll() is None:
+            worker = max((own_pss(p) for p in stage.notifyd.children()), default=0)
+            samples.append((time.monotonic() - begin, worker, pss(stage.notifyd.process.pid)))
+            if len(samples) % 40 == 1:
+                print("# %4.0f s: PSS of the largest worker %.1f MB, of all %.1f MB" % samples[-1],
+                      flush=True)
+            time.sleep(0.25)
+        print("# PSS of all: %.1f MB at the beginning, %.1f MB with the broker away, drained in "
+              "%.0f s" % (before, down, samples[-1][0]), flush=True)
+        middle = [s[2] for s in samples[len(samples) // 10:]]
+        Row("PSS of notifyd while it drains", "%d events made with the broker away" % BIG,
+            "<= 24 MB", "%.1f MB (least %.1f)" % (max(middle), min(middle)), "24 MB",
+            max(middle) / 24, 1, True)
+    finally:
+        stage.close()
 
 
 def reading():
@@ -353,6 +515,10 @@ def imap():
         bare.close()
 
 
+def pushes():
+    apns_client.measure(Row, RUNS, 100000)
+
+
 def machine():
     model = "unknown processor"
     with open("/proc/cpuinfo", encoding="utf-8") as f:
@@ -374,7 +540,8 @@ def table():
 
 
 def main():
-    parts = {f.__name__: f for f in (calls, paced, slow, reading, imap)}
+    parts = {f.__name__: f for f in (calls, paced, slow, reading, drain, latency, away, imap,
+                                    pushes)}
     wanted = sys.argv[1:] or list(parts)
     begin, load = time.monotonic(), os.getloadavg()[0]
     for name in wanted:

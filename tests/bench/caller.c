@@ -10,6 +10,8 @@
  *   caller bare CONF HOOK EVENTS CALLS RUNS DIR     hook and write() in turn; DIR: the journal
  *   caller slow CONF HOOK EVENTS CALLS              the hook: calls over 1 ms
  *   caller fill CONF HOOK EVENTS CALLS              the hook: no more than that
+ *   caller stamps CONF HOOK EVENTS CALLS            the hook, a call every 5 ms: when each began,
+ *                                                   monotonic nanoseconds, a line each
  *
  * A line a run: nanoseconds a call, in the order above. slow: calls, those over 1 ms, the
  * longest in microseconds. EVENTS: a native event a line. */
@@ -29,7 +31,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { WRITERS = 8, PACE_NS = 200000, WARM_UP = 2000, SLOW_NS = 1000000 };
+enum { WRITERS = 8, PACE_NS = 200000, WARM_UP = 2000, SLOW_NS = 1000000, REST_US = 5000 };
 
 typedef void notify_fn(const char *method, const char *class, const char *priority,
                        const char *user, const char *mailbox, int nopt, const char **options,
@@ -234,6 +236,15 @@ static void slow(size_t calls)
 	printf("%zu %zu %.0f\n", calls, over, (double)longest / 1000);
 }
 
+static void stamps(size_t calls)
+{
+	for (size_t i = 0; i < calls; i++) {
+		printf("%lld\n", (long long)now());
+		by_hook(i % n_events);
+		usleep(REST_US);
+	}
+}
+
 /* Stands where Cyrus's notifyd stands; its end comes with ours. */
 static pid_t listener(const char *path)
 {
@@ -284,6 +295,10 @@ int main(int argc, char **argv)
 	load(argv[2], argv[3]);
 	read_events(argv[4]);
 
+	if (strcmp(mode, "stamps") == 0) {
+		stamps(calls);
+		return 0;
+	}
 	if (strcmp(mode, "slow") == 0 || strcmp(mode, "fill") == 0) {
 		back_to_back(by_hook, n_events);
 		if (*mode == 's')

@@ -6,8 +6,11 @@
  *   consumer subscribe PATH NAME LINES [COPY]
  *                                          a durable subscription, from the oldest event on
  *   consumer pipe FILE LINES               cat FILE through a UNIX socket to the same counter
+ *   consumer drain DIR SINK COUNT          waits until a sink has that many confirmed, from the
+ *                                          first on; DIR: the journal
  *
  * Prints: lines (or records), bytes, seconds. Of a subscription, from its first byte on. */
+#include "../../lib/cursor.h"
 #include "../../lib/reader.h"
 
 #include <fcntl.h>
@@ -165,6 +168,23 @@ static void pipe_file(char *path, unsigned long want)
 	waitpid(pid, NULL, 0);
 }
 
+static void drain(const char *dir, const char *sink, unsigned long want)
+{
+	struct cursor_state state = {0};
+	double begin = 0;
+	int fd = open(dir, O_RDONLY | O_DIRECTORY);
+	if (fd < 0)
+		fail(dir);
+	while (state.delivered < want) {
+		/* Not there yet, or between two slots. */
+		if (cursor_peek(fd, sink, &state) == 0 && state.delivered && begin == 0)
+			begin = now();
+		usleep(1000);
+	}
+	tell(state.delivered, 0, begin);
+	close(fd);
+}
+
 int main(int argc, char **argv)
 {
 	const char *mode = argc > 2 ? argv[1] : "";
@@ -177,6 +197,8 @@ int main(int argc, char **argv)
 		subscribe(argv[2], argv[3], strtoul(argv[4], NULL, 10), copy);
 	else if (strcmp(mode, "pipe") == 0 && argc == 4)
 		pipe_file(argv[2], strtoul(argv[3], NULL, 10));
+	else if (strcmp(mode, "drain") == 0 && argc == 5)
+		drain(argv[2], argv[3], strtoul(argv[4], NULL, 10));
 	else
 		return 64;
 	return copy && fclose(copy) != 0;

@@ -16,56 +16,88 @@ EPMD = "/usr/bin/epmd"
 
 
 class Rabbit:
-    def __init__(self, box, name="mboxevent"):
-        self.box = box
+    """tls: (authority's file, certificate, key) for a second port, amqps, which a client may open
+    with a certificate (EXTERNAL). plugins: names. beside: a node that this one is to form a
+    cluster with, by its cookie and epmd; it must answer when this one begins."""
+
+    def __init__(self, box, name="mboxevent", tls=None, plugins=(), beside=None):
+        self.box, self.label = box, name
         self.user = "rabbitmq" if os.geteuid() == 0 else None
-        self.dir = box.at("rabbit")
+        self.dir = box.at("rabbit-" + name)
+        self.beside = beside
         os.makedirs(self.dir, mode=0o755)
         for sub in ("mnesia", "log", "home"):
-            os.makedirs(os.path.join(self.dir, sub))
-        with open(os.path.join(self.dir, "home", ".erlang.cookie"), "w", encoding="ascii") as f:
-            f.write(secrets.token_hex(16))
-        os.chmod(f.name, 0o400)
-        self.port, dist, self.epmd_port = box.port(), box.port(), box.port()
+            os.makedirs(self.at(sub))
+        self.cookie = beside.cookie if beside else secrets.token_hex(16)
+        self._write(os.path.join("home", ".erlang.cookie"), self.cookie, 0o400)
+        self.port, dist = box.port(), box.port()
+        self.tls_port = box.port() if tls else None
+        self.epmd_port = beside.epmd_port if beside else box.port()
         self.node = "%s-%d@localhost" % (name, self.port)
-        with open(os.path.join(self.dir, "rabbitmq.conf"), "w", encoding="ascii") as f:
-            f.write("listeners.tcp.1 = 127.0.0.1:%d\n"
-                    "disk_free_limit.absolute = 50MB\n"
-                    "log.file.level = warning\n" % self.port)
-        for name in ("plugins", "env"):
-            with open(os.path.join(self.dir, name), "w", encoding="ascii") as f:
-                f.write("[].\n" if name == "plugins" else "")
+        self._write("rabbitmq.conf", self._conf(tls))
+        self._write("plugins", "[%s].\n" % ",".join(plugins))
+        self._write("env", "")
         if self.user:
             who = pwd.getpwnam(self.user)
             for top, folders, files in os.walk(self.dir):
                 for one in [top] + [os.path.join(top, x) for x in folders + files]:
                     os.chown(one, who.pw_uid, who.pw_gid)
         self.env = {
-            "HOME": os.path.join(self.dir, "home"),
+            "HOME": self.at("home"),
             "ERL_EPMD_PORT": str(self.epmd_port),
             "ERL_EPMD_ADDRESS": "127.0.0.1",
             "RABBITMQ_NODENAME": self.node,
             "RABBITMQ_DIST_PORT": str(dist),
-            "RABBITMQ_CONF_ENV_FILE": os.path.join(self.dir, "env"),
-            "RABBITMQ_CONFIG_FILE": os.path.join(self.dir, "rabbitmq.conf"),
-            "RABBITMQ_ADVANCED_CONFIG_FILE": os.path.join(self.dir, "advanced.config"),
-            "RABBITMQ_ENABLED_PLUGINS_FILE": os.path.join(self.dir, "plugins"),
-            "RABBITMQ_MNESIA_BASE": os.path.join(self.dir, "mnesia"),
-            "RABBITMQ_LOG_BASE": os.path.join(self.dir, "log"),
+            "RABBITMQ_CONF_ENV_FILE": self.at("env"),
+            "RABBITMQ_CONFIG_FILE": self.at("rabbitmq.conf"),
+            "RABBITMQ_ADVANCED_CONFIG_FILE": self.at("advanced.config"),
+            "RABBITMQ_ENABLED_PLUGINS_FILE": self.at("plugins"),
+            "RABBITMQ_MNESIA_BASE": self.at("mnesia"),
+            "RABBITMQ_LOG_BASE": self.at("log"),
             "RABBITMQ_LOGS": "-",
-            "RABBITMQ_PID_FILE": os.path.join(self.dir, "pid"),
+            "RABBITMQ_PID_FILE": self.at("pid"),
             # The node listens for others on the loopback alone, and starts no epmd of its own.
             "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS":
                 "-kernel inet_dist_use_interface {127,0,0,1} -start_epmd false +S 2:2",
         }
         self.epmd = self.server = None
 
+    def at(self, *names):
+        return os.path.join(self.dir, *names)
+
+    def _write(self, name, text, mode=0o644):
+        with open(self.at(name), "w", encoding="ascii") as f:
+            os.fchmod(f.fileno(), mode)
+            f.write(text)
+
+    def _conf(self, tls):
+        lines = ["listeners.tcp.1 = 127.0.0.1:%d" % self.port,
+                 "disk_free_limit.absolute = 50MB",
+                 "log.file.level = warning"]
+        if self.beside:
+            lines += ["cluster_formation.peer_discovery_backend = "
+                      "rabbit_peer_discovery_classic_config",
+                      "cluster_formation.classic_config.nodes.1 = %s" % self.beside.node,
+                      "cluster_formation.classic_config.nodes.2 = %s" % self.node]
+        if tls:
+            lines += ["listeners.ssl.1 = 127.0.0.1:%d" % self.tls_port,
+                      "ssl_options.cacertfile = %s" % tls[0],
+                      "ssl_options.certfile = %s" % tls[1],
+                      "ssl_options.keyfile = %s" % tls[2],
+                      "ssl_options.verify = verify_peer",
+                      "ssl_options.fail_if_no_peer_cert = false",
+                      "ssl_cert_login_from = common_name",
+                      "auth_mechanisms.1 = PLAIN",
+                      "auth_mechanisms.2 = EXTERNAL"]
+        return "\n".join(lines) + "\n"
+
     def begin(self):
         """Starts it without waiting: it takes seconds, in which others can start."""
-        self.epmd = self.box.start("epmd", [EPMD, "-port", str(self.epmd_port), "-address",
-                                            "127.0.0.1"], user=self.user)
-        self.server = self.box.start("rabbitmq", [BIN + "/rabbitmq-server"], env=self.env,
-                                     user=self.user)
+        if not self.beside and not self.epmd:
+            self.epmd = self.box.start("epmd-" + self.label, [
+                EPMD, "-port", str(self.epmd_port), "-address", "127.0.0.1"], user=self.user)
+        self.server = self.box.start("rabbitmq-" + self.label, [BIN + "/rabbitmq-server"],
+                                     env=self.env, user=self.user)
 
     def ready(self, timeout=90):
         wait_for("RabbitMQ answers on port %d" % self.port, self._up, timeout, every=0.2)
@@ -95,11 +127,21 @@ class Rabbit:
         return self.box.run([BIN + "/rabbitmqctl", "-n", self.node] + list(args), timeout=timeout,
                             user=self.user, env=self.env).stdout
 
+    def eval(self, erlang):
+        return self.ctl("eval", erlang)
+
     def stop(self, sig=signal.SIGTERM):
-        for p in (self.server, self.epmd):
-            if p:
-                self.box.stop(p, sig, timeout=30)
-        self.server = self.epmd = None
+        """The node; its epmd too, when that is its own."""
+        self.halt(sig)
+        if self.epmd:
+            self.box.stop(self.epmd, sig, timeout=30)
+        self.epmd = None
+
+    def halt(self, sig=signal.SIGTERM):
+        """The node alone."""
+        if self.server:
+            self.box.stop(self.server, sig, timeout=30)
+        self.server = None
 
     def queue(self, name, timeout=60):
         """Waits until a queue is there."""
@@ -116,7 +158,7 @@ class Rabbit:
     def settled(self, name, timeout=30):
         """Waits until a quorum queue outlives a kill -9: Ra writes its name to a table on disk about
         a second after it was declared, and a node killed before that never finds the queue again."""
-        base = os.path.join(self.dir, "mnesia")
+        base = self.at("mnesia")
 
         def written():
             for top, _, files in os.walk(base):

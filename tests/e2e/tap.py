@@ -34,6 +34,10 @@ def need(**programs):
                      % (path, package.replace("_", "-")))
 
 
+class Skip(Exception):
+    """Raised by a case that can't run here; says why."""
+
+
 class Cases:
     """Collects functions; each gets what the set-up returned."""
 
@@ -73,6 +77,9 @@ class Cases:
                     fn(world)
                     signal.alarm(0)
                     print("ok %d - %s" % (n, title), flush=True)
+                except Skip as e:
+                    signal.alarm(0)
+                    print("ok %d - %s # SKIP %s" % (n, title, e), flush=True)
                 except Exception as e:
                     signal.alarm(0)
                     failed += 1

@@ -42,7 +42,7 @@ static void make(uint64_t base, const void *s, size_t len, bool header)
 	segment_name(name, base);
 	unlinkat(dirfd, name, 0);
 	if (header)
-		expect(segment_create(dirfd, &seg, false) == 0, "a segment can be made");
+		expect(segment_create(dirfd, &seg) == 0, "a segment can be made");
 	int fd = openat(dirfd, name, O_WRONLY | O_CREAT | O_APPEND, 0600);
 	expect(fd >= 0 && write(fd, s, len) == (ssize_t)len, "a segment can be written");
 	close(fd);
@@ -141,7 +141,7 @@ int LLVMFuzzerTestOneInput(const unsigned char *data, size_t size)
 	int fd = segment_open(dirfd, MIDDLE, O_RDONLY, &seg);
 	struct stat st;
 	if (fd >= 0 && fstat(fd, &st) == 0) {
-		ssize_t seal = segment_seal(fd, &seg, st.st_size);
+		ssize_t seal = segment_seal(fd, &seg, st.st_size, NULL);
 		expect(seal <= st.st_size, "a SEAL in the file");
 	}
 	if (fd >= 0)

@@ -36,6 +36,7 @@ static const char *const strings[CATALOG_N_FORMS] = {
     [FORM_ICALTIME] = "20151119T063000Z",
     [FORM_ADDRESS] = "::1",
     [FORM_UIDVALIDITY] = "5",
+    [FORM_REASON] = "new",
 };
 
 static bool belongs(const struct catalog_event *e, int p)

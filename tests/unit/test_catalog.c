@@ -44,6 +44,7 @@ static const struct {
     {"MailboxModseq", "mailbox", GROUP_MAILBOX},
     {"MessagesUnscheduled", "jmap", GROUP_JMAP},
     {"MailboxReset", "mailbox", GROUP_MAILBOX},
+    {"PushDue", "push", GROUP_PUSH},
 };
 
 static void test_documented(void **state)

@@ -64,7 +64,7 @@ static void add_groups(struct buf *out, const struct catalog_event *e)
 {
 	static const char *const all[] = {"message",      "flags", "mailbox",  "access",
 	                                  "subscription", "quota", "calendar", "applepushservice",
-	                                  "jmap"};
+	                                  "jmap",         "push"};
 	bool first = true;
 
 	for (size_t i = 0; i < sizeof(all) / sizeof(*all); i++) {

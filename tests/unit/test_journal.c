@@ -2,6 +2,7 @@
 /* Writers: what journal_append() promises, with real processes and real files. */
 #include "journal_fixture.h"
 
+#include "../../lib/boots.h"
 #include "../../lib/lost.h"
 
 #include <errno.h>
@@ -187,7 +188,7 @@ static void test_new_boot(void **state)
 	(void)state;
 	struct segment old = {.base = 0, .limit = 64 << 10, .created = 1};
 	memset(old.boot, 0x5a, sizeof old.boot);
-	assert_int_equal(segment_create(fixture_fd, &old, false), 0);
+	assert_int_equal(segment_create(fixture_fd, &old), 0);
 	struct journal *j = fixture_journal();
 	uint64_t pos = fixture_append(j, 0, 0);
 	assert_true(pos >= SEGMENT_BOOT_GAP);
@@ -200,6 +201,97 @@ static void test_new_boot(void **state)
 	reader_close(&r);
 	journal_close(&j);
 	all_there(1, 1);
+}
+
+static void drop(uint64_t base)
+{
+	char name[SEGMENT_NAME + 1];
+	segment_name(name, base);
+	assert_int_equal(unlinkat(fixture_fd, name, 0), 0);
+}
+
+/* A power cut that takes the first segment of a boot away: its positions stay given, and what comes
+ * after lies above a cursor that was in it. */
+static void test_boot_gone(void **state)
+{
+	(void)state;
+	struct segment old = {.base = 0, .limit = 64 << 10, .created = 1};
+	memset(old.boot, 0x5a, sizeof old.boot);
+	assert_int_equal(segment_create(fixture_fd, &old), 0);
+	unsigned char other[16];
+	memset(other, 0x5b, sizeof other);
+	uint64_t gone = SEGMENT_HEADER + SEGMENT_BOOT_GAP;
+	assert_int_equal(boots_begin(fixture_fd, other, gone), 0);
+	struct journal *j = fixture_journal();
+	uint64_t pos = fixture_append(j, 0, 0);
+	assert_true(pos > gone + SEGMENT_BOOT_GAP);
+	struct reader *r = fixture_reader(gone + 5000);
+	struct record rec;
+	assert_int_equal(reader_next(r, &rec), 1);
+	assert_int_equal(rec.pos, pos);
+	reader_close(&r);
+	journal_close(&j);
+}
+
+/* The same before anything else was there: no segment and no bounds, but a boot that began. */
+static void test_first_gone(void **state)
+{
+	(void)state;
+	unsigned char other[16];
+	memset(other, 0x5b, sizeof other);
+	assert_int_equal(boots_begin(fixture_fd, other, 0), 0);
+	struct journal *j = fixture_journal();
+	assert_true(fixture_append(j, 0, 0) > SEGMENT_BOOT_GAP);
+	journal_close(&j);
+}
+
+/* One process of this boot wrote down where it begins and was stopped: the others begin there. */
+static void test_boot_begun(void **state)
+{
+	(void)state;
+	unsigned char boot[16];
+	segment_boot(boot);
+	uint64_t first = 3 * SEGMENT_BOOT_GAP;
+	assert_int_equal(boots_begin(fixture_fd, boot, first), 0);
+	struct journal *j = fixture_journal();
+	assert_int_equal(fixture_append(j, 0, 0), first + SEGMENT_HEADER);
+	journal_close(&j);
+	/* Emptied by hand, that base was used: */
+	drop(first);
+	j = fixture_journal();
+	assert_true(fixture_append(j, 0, 0) > first + SEGMENT_BOOT_GAP);
+	journal_close(&j);
+}
+
+/* More boots than are remembered, and a file that somebody deleted. */
+static void test_boots(void **state)
+{
+	(void)state;
+	struct boots b;
+	unsigned char boot[16];
+	assert_int_equal(unlinkat(fixture_fd, "boots", 0), 0);
+	for (unsigned char i = 1; i <= 3 * BOOTS_KEPT; i++) {
+		memset(boot, i, sizeof boot);
+		boots_read(fixture_fd, boot, &b);
+		assert_false(b.known);
+		assert_int_equal(boots_begin(fixture_fd, boot, i * 1000), 0);
+		boots_read(fixture_fd, boot, &b);
+		assert_true(b.known);
+		assert_int_equal(b.first, i * 1000);
+		assert_int_equal(b.above, i * 1000 + 1);
+		if (i > BOOTS_KEPT) {
+			memset(boot, i - BOOTS_KEPT, sizeof boot);
+			boots_read(fixture_fd, boot, &b);
+			assert_false(b.known);
+		}
+	}
+	/* In its own place once more. */
+	assert_int_equal(boots_begin(fixture_fd, boot, 200000), 0);
+	assert_int_equal(boots_begin(fixture_fd, boot, 300000), 0);
+	memset(boot, 3 * BOOTS_KEPT, sizeof boot);
+	boots_read(fixture_fd, boot, &b);
+	assert_true(b.known);
+	assert_int_equal(b.above, 300001);
 }
 
 static void test_full_and_again(void **state)
@@ -376,7 +468,7 @@ static int trimmed(const int *ago, int n, int keep_s)
 	for (int i = 0; i < n; i++) {
 		struct segment seg = {.base = 1000u * (unsigned)(i + 1), .limit = 4096};
 		seg.created = ((int64_t)t.tv_sec - ago[i]) * 1000000;
-		assert_int_equal(segment_create(fixture_fd, &seg, false), 0);
+		assert_int_equal(segment_create(fixture_fd, &seg), 0);
 	}
 	int gone = journal_trim(fixture_fd, UINT64_MAX, (int64_t)keep_s * 1000000);
 	for (int i = 0; i < n; i++) {
@@ -629,6 +721,10 @@ int main(void)
 	    T(test_descriptors_reused),
 	    T(test_fork_between),
 	    T(test_new_boot),
+	    T(test_boot_gone),
+	    T(test_first_gone),
+	    T(test_boot_begun),
+	    T(test_boots),
 	    T(test_full_and_again),
 	    T(test_inode_reused),
 	    T(test_emptied),

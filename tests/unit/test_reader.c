@@ -244,7 +244,7 @@ static void test_zero_tail(void **state)
 	(void)state;
 	struct segment old = {.base = 0, .limit = 64 << 10, .created = 1};
 	memset(old.boot, 0x5a, sizeof old.boot);
-	assert_int_equal(segment_create(fixture_fd, &old, false), 0);
+	assert_int_equal(segment_create(fixture_fd, &old), 0);
 	char zeros[3000] = {0};
 	poke(SEGMENT_HEADER, zeros, sizeof zeros);
 	struct reader *r = fixture_reader(0);
@@ -400,7 +400,7 @@ static void test_since(void **state)
 	for (int i = 1; i <= 3; i++) {
 		struct segment seg = {
 		    .base = (uint64_t)i << 20, .limit = 64 << 10, .created = i * 1000};
-		assert_int_equal(segment_create(fixture_fd, &seg, false), 0);
+		assert_int_equal(segment_create(fixture_fd, &seg), 0);
 	}
 	assert_int_equal(reader_oldest(fixture_fd), (1 << 20) + SEGMENT_HEADER);
 	assert_int_equal(reader_since(fixture_fd, 500), (1 << 20) + SEGMENT_HEADER);

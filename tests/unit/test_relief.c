@@ -381,7 +381,7 @@ static void test_gap_over_boot(void **state)
 	char *why;
 	struct segment seg = {.base = 5000 + 3 * SEGMENT_BOOT_GAP, .limit = SEGMENT};
 	segment_boot(seg.boot);
-	assert_int_equal(segment_create(fixture_fd, &seg, false), 0);
+	assert_int_equal(segment_create(fixture_fd, &seg), 0);
 	struct journal *j = writer();
 	fixture_append(j, 0, 7);
 	struct reader *r = reader_open(fixture_dir, 1000, &why);

@@ -108,12 +108,51 @@ static void hostile_text(void **state)
 	memset(text, '\xff', sizeof text - 1);
 	status_state(s, "%s", text);
 	status_error(s, text);
-	status_count(s, UINT64_MAX / 2, UINT64_MAX / 2, UINT64_MAX);
+	status_count(s, INT64_MAX - 100, INT64_MAX - 100, UINT64_MAX);
 	status_flush(s);
 	json_decref(load());
 	status_state(s, "ok");
 	status_error(s, "");
 	says("state", "ok");
+	status_close(&s);
+}
+
+/* A worker goes on counting where the one before stopped, or was killed; it is its own state that
+ * it tells. */
+static void counts_go_on(void **state)
+{
+	(void)state;
+	unlink(in_journal("status/mq"));
+	struct status *s = status_open(journal, "mq");
+	says("connection", "starting");
+	status_link(s, STATUS_RETRYING);
+	status_state(s, "retrying");
+	says("connection", "retrying");
+	status_error(s, "\",\"delivered\":99,\"failures\":99,");
+	status_count(s, 17, 3, 1);
+	status_resent(s, 5);
+	status_inflight(s, 4);
+	status_flush(s);
+	counts("inFlight", 4);
+	status_close(&s);
+	s = status_open(journal, "mq");
+	says("connection", "starting");
+	counts("delivered", 17);
+	counts("dropped", 3);
+	counts("resent", 5);
+	counts("failures", 1);
+	counts("inFlight", 0);
+	status_count(s, 2, 1, 2);
+	status_resent(s, 1);
+	status_error(s, "again");
+	status_flush(s);
+	counts("delivered", 19);
+	counts("dropped", 4);
+	counts("resent", 6);
+	counts("failures", 2);
+	status_base(s, 40); /* the cursor's word counts more */
+	status_flush(s);
+	counts("delivered", 42);
 	status_close(&s);
 }
 
@@ -178,8 +217,9 @@ static void while_written(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	    cmocka_unit_test(life),      cmocka_unit_test(hostile_text),  cmocka_unit_test(no_file),
-	    cmocka_unit_test(not_whole), cmocka_unit_test(while_written),
+	    cmocka_unit_test(life),          cmocka_unit_test(hostile_text),
+	    cmocka_unit_test(no_file),       cmocka_unit_test(not_whole),
+	    cmocka_unit_test(while_written), cmocka_unit_test(counts_go_on),
 	};
 	return cmocka_run_group_tests_name("status", tests, make, clean);
 }

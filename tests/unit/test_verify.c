@@ -274,7 +274,7 @@ static void test_tail(void **state)
 static void next_boot(uint64_t base)
 {
 	struct segment seg = {.base = base, .limit = 64 << 10, .boot = {1}};
-	assert_int_equal(segment_create(fixture_fd, &seg, false), 0);
+	assert_int_equal(segment_create(fixture_fd, &seg), 0);
 }
 
 static void test_boot(void **state)
@@ -294,6 +294,16 @@ static void test_boot(void **state)
 	expect(0, DAMAGE_MISSING, bases[n_bases - 1], at[RECORDS] - bases[n_bases - 1]);
 }
 
+/* A power cut took the one segment of the boot between. */
+static void test_boot_gone(void **state)
+{
+	(void)state;
+	next_boot(at[RECORDS] + 1 + 2 * SEGMENT_BOOT_GAP);
+	verify();
+	assert_int_equal(n_got, 1);
+	expect(0, DAMAGE_MISSING, at[RECORDS], 0);
+}
+
 static void test_no_journal(void **state)
 {
 	(void)state;
@@ -308,9 +318,10 @@ int main(void)
 {
 #define TEST(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
 	const struct CMUnitTest tests[] = {
-	    TEST(test_whole),   TEST(test_bits), TEST(test_neighbours), TEST(test_hole),
-	    TEST(test_header),  TEST(test_seal), TEST(test_cut),        TEST(test_missing),
-	    TEST(test_trimmed), TEST(test_tail), TEST(test_boot),       TEST(test_no_journal),
+	    TEST(test_whole),     TEST(test_bits), TEST(test_neighbours), TEST(test_hole),
+	    TEST(test_header),    TEST(test_seal), TEST(test_cut),        TEST(test_missing),
+	    TEST(test_trimmed),   TEST(test_tail), TEST(test_boot),       TEST(test_no_journal),
+	    TEST(test_boot_gone),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -439,6 +439,7 @@ static void note(struct sink *sink, const struct amqp *a)
 {
 	const char *blocked = connection_blocked(a->connection);
 	int n;
+	sink->blocked = blocked != NULL;
 	if (blocked)
 		n = snprintf(sink->note, sizeof sink->note,
 		             "connected to %.40s, blocked by the broker: %.40s", a->peer, blocked);

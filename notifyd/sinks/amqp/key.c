@@ -43,9 +43,11 @@ int key_check(const char *template, char **why_r)
 	const char *bad = NULL;
 
 	*why_r = NULL;
-	for (const char *p = template; *p && !bad; p++)
-		if (*p == '%' && *++p != '%' && !fact(&none, *p))
-			bad = p;
+	for (const char *p = strchr(template, '%'); p; p = strchr(p + 2, '%'))
+		if (p[1] != '%' && !fact(&none, p[1])) {
+			bad = p + 1; /* maybe the end */
+			break;
+		}
 	if (bad && asprintf(why_r,
 	                    "'%%%.1s': must be %%g group, %%e event, %%u user, %%o owner, "
 	                    "%%d domain, %%l local part, %%m mailbox, %%s server, or %%%% for a "

@@ -214,7 +214,7 @@ static bool read_and_write(struct client *c)
 	}
 	if (result == FEED_FAILED && !c->failed)
 		log_incident(LOG_LEVEL_ERROR, s->sink->name, pos,
-		             "can't read the journal: %s; trying each second", strerror(errno));
+		             "can't read the journal: %s; trying each second", feed_why(c->feed));
 	c->failed = result == FEED_FAILED;
 	c->full = result == FEED_FULL;
 	if (out->len) {

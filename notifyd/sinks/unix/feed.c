@@ -169,6 +169,11 @@ static void add_event(struct server *s, const struct feed *f, const struct recor
 	}
 }
 
+const char *feed_why(const struct feed *f)
+{
+	return reader_why(f->reader);
+}
+
 enum feed_result feed_fill(struct server *s, struct feed *f, struct buf *out)
 {
 	struct record rec;

@@ -12,7 +12,7 @@ enum feed_result {
 	FEED_MORE,   /* there may be more at once */
 	FEED_END,    /* the journal's end */
 	FEED_FULL,   /* no more before an ack */
-	FEED_FAILED, /* the journal can't be read just now (errno); worth another try */
+	FEED_FAILED, /* the journal can't be read just now (feed_why()); worth another try */
 };
 
 /* Live, from the journal's end; or as the request says. NULL with the reason for the client
@@ -25,6 +25,7 @@ void feed_close(struct server *s, struct feed **f);
  * short, out->failed is set: the connection must end, its subscription has lost nothing. */
 #define FEED_GATHER (64u << 10)
 enum feed_result feed_fill(struct server *s, struct feed *f, struct buf *out);
+const char *feed_why(const struct feed *f); /* right after FEED_FAILED */
 
 struct subscription *feed_subscription(struct feed *f); /* NULL: live */
 uint64_t feed_pos(const struct feed *f);

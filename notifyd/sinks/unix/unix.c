@@ -224,6 +224,7 @@ static void tell_status(struct unix_sink *u)
 {
 	struct server *s = &u->server;
 
+	status_link(u->status, STATUS_CONNECTED);
 	if (s->changed)
 		status_state(u->status, "listening on %s, %zu clients, %zu subscriptions",
 		             u->listener.path, s->nclients, subscription_count(s));
@@ -350,7 +351,7 @@ static int prepare(struct unix_sink *u, struct sink *sink)
 
 	s->journalfd = open(sink->journal, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (s->journalfd < 0 || journal_identity(s->journalfd, uuid, s->former) < 0)
-		return sink_why(sink, -1, "%s: %s", sink->journal, strerror(errno));
+		return sink_why(sink, -1, "%s: %s", sink->journal, journal_identity_error(errno));
 	s->filter =
 	    filter_new(conf_str(conf, "groups"), conf_str(conf, "events"), conf_str(conf, "users"),
 	               conf_str(conf, "owners"), conf_str(conf, "mailboxes"), &why);
@@ -422,12 +423,14 @@ static int unix_run(struct sink *sink)
 	uv_walk(&s->loop, close_handle, NULL);
 	uv_run(&s->loop, UV_RUN_DEFAULT);
 	uv_loop_close(&s->loop);
+	status_link(u->status, STATUS_STOPPED);
 	status_state(u->status, "stopped");
 	rc = EX_OK;
 	goto done;
 
 failed:
 	log_incident(LOG_LEVEL_ERROR, sink->name, LOG_NOPOS, "%s", sink->why);
+	status_link(u->status, STATUS_RETRYING);
 	status_error(u->status, sink->why);
 	status_state(u->status, "not listening: %s", sink->why);
 done:
