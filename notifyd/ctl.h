@@ -23,6 +23,9 @@ struct ctl_command {
 	/* argv[0] is the command. Returns an exit code. */
 	int (*run)(struct ctl *ctl, int argc, char **argv);
 	bool conf; /* whether it is to be read first */
+	/* It writes in the journal's directory alone, where the mail server's user may have put a
+	 * link to a file of root's: root becomes that user for it. */
+	bool owner;
 };
 
 int ctl_tail(struct ctl *ctl, int argc, char **argv);

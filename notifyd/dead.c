@@ -54,10 +54,9 @@ struct dead {
 	uint64_t file, size; /* its serial and length */
 	bool dirty, made;    /* it is not synced; nor is its name */
 	struct buf buf;
-	struct letter_walk *seek; /* for one that may be there: */
-	struct letter sought;     /* where it stands, */
-	bool standing;            /* unless it is at the end, */
-	uint64_t seek_pos;        /* and what was looked for last */
+	uint64_t *known; /* positions of those of uuid, ascending; NULL: not looked for yet */
+	size_t n_known;
+	uint64_t sought; /* the position that was looked for last */
 };
 
 static int64_t now_us(clockid_t clock)
@@ -288,7 +287,7 @@ void dead_close(struct dead **dp)
 	*dp = NULL;
 	if (!d)
 		return;
-	letter_walk_close(&d->seek);
+	free(d->known);
 	close_keeping_errno(d->fd);
 	close(d->dir);
 	buf_free(&d->buf);
@@ -316,17 +315,16 @@ static int file_unlink(const struct dead *d, uint64_t file)
 	return unlinkat(d->dir, name, 0);
 }
 
-/* Bytes of the letters in it that are there. -1 with errno. */
-static int file_live(int fd, uint64_t *live_r)
+/* Bytes of the letters in it that are there, and of those that are gone. -1 with errno. */
+static int file_live(int fd, uint64_t *live_r, uint64_t *gone_r)
 {
 	struct letter l;
 	off_t at = 0;
 	uint64_t damage = 0;
 	int r;
-	*live_r = 0;
+	*live_r = *gone_r = 0;
 	while ((r = letter_read(fd, &at, false, NULL, &l, &damage)) > 0)
-		if (l.state != LETTER_GONE)
-			*live_r += l.len;
+		*(l.state == LETTER_GONE ? gone_r : live_r) += l.len;
 	return r;
 }
 
@@ -353,19 +351,19 @@ static int copy_live(struct dead *d, int from, int to)
 	return r;
 }
 
-/* Writes a file anew without those that are gone, where that frees half of it. */
-static int file_compact(struct dead *d, uint64_t file)
+/* Writes a file anew without those that are gone, where that frees half of it, or anything. */
+static int file_compact(struct dead *d, uint64_t file, bool anything)
 {
 	char name[LETTER_FILE + 1];
 	struct stat st;
-	uint64_t live;
+	uint64_t live, gone;
 	int to = -1, fd = file_open(d, file, O_RDONLY);
 	if (fd < 0)
 		return errno == ENOENT ? 0 : -1;
-	int r = fstat(fd, &st) < 0 ? -1 : file_live(fd, &live);
+	int r = fstat(fd, &st) < 0 ? -1 : file_live(fd, &live, &gone);
 	if (r == 0 && live == 0) {
 		r = file_unlink(d, file);
-	} else if (r == 0 && live <= (uint64_t)st.st_size / 2) {
+	} else if (r == 0 && (live <= (uint64_t)st.st_size / 2 || (anything && gone))) {
 		to = openat(d->dir, COMPACT, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
 		letter_file(name, file);
 		if (to < 0 || segment_adopt(d->dir, to) < 0 || copy_live(d, fd, to) < 0 ||
@@ -390,10 +388,14 @@ static int room(struct dead *d, uint64_t len)
 	ssize_t n = letter_files(d->dir, &files);
 	for (ssize_t i = 0; i < n; i++)
 		if (d->fd < 0 || files[i] != d->file)
-			file_compact(d, files[i]); /* it may work for the next */
+			file_compact(d, files[i], false); /* it may work for the next */
+	d->used = disk_used(d->dir);
+	/* A little here and there is room too, and the sink waits for it. */
+	for (ssize_t i = 0; i < n && d->used + len > d->max; i++)
+		if ((d->fd < 0 || files[i] != d->file) && file_compact(d, files[i], true) == 0)
+			d->used = disk_used(d->dir);
 	if (n >= 0)
 		free(files);
-	d->used = disk_used(d->dir);
 	/* One larger than all is better there than nowhere. */
 	if (d->used + len <= d->max || d->used == 0)
 		return 0;
@@ -482,11 +484,11 @@ static int take_last(struct dead *d, uint64_t file)
 
 static int sweep(struct dead *d, uint64_t file)
 {
-	uint64_t live = 0;
+	uint64_t live = 0, gone;
 	int fd = file_open(d, file, O_RDONLY);
 	if (fd < 0)
 		return errno == ENOENT ? 0 : -1;
-	int r = file_live(fd, &live);
+	int r = file_live(fd, &live, &gone);
 	close_keeping_errno(fd);
 	return r < 0 || live ? r : file_unlink(d, file);
 }
@@ -539,23 +541,48 @@ int dead_begin(struct dead *d, const unsigned char uuid[16], uint64_t max, bool 
 	return r;
 }
 
+static int ascending(const void *a, const void *b)
+{
+	uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
+	return x < y ? -1 : x > y;
+}
+
+/* Those that cannot be read, or for which there is no memory, are kept twice rather than lost. */
+static void look(struct dead *d)
+{
+	struct letter l;
+	size_t cap = d->known ? d->n_known : 0;
+	struct letter_walk *w = letter_walk(d->dir, 0, false);
+	d->n_known = 0;
+	while (w && letter_walk_next(w, &l) > 0) {
+		if (l.state == LETTER_GONE || memcmp(l.uuid, d->uuid, sizeof l.uuid) != 0)
+			continue;
+		if (d->n_known == cap) {
+			cap = cap ? 2 * cap : 64;
+			uint64_t *more = realloc(d->known, cap * sizeof *more);
+			if (!more)
+				break;
+			d->known = more;
+		}
+		d->known[d->n_known++] = l.rec.pos;
+	}
+	letter_walk_close(&w);
+	if (d->n_known)
+		qsort(d->known, d->n_known, sizeof *d->known, ascending);
+}
+
 /* Whether it was kept before: a worker that was killed, or moved back, comes to it again. They come
- * in order, so one walk serves them all. */
+ * in order, so one look serves them all; they do not lie in order where it was moved back before.
+ */
 static bool kept(struct dead *d, uint64_t pos)
 {
-	bool back = pos <= d->seek_pos;
-	d->seek_pos = pos;
+	bool back = pos <= d->sought;
+	d->sought = pos;
 	if (pos > d->top || d->doubt)
 		return false;
-	if (!d->seek || back) {
-		letter_walk_close(&d->seek);
-		d->seek = letter_walk(d->dir, 0, false);
-		d->standing = d->seek && letter_walk_next(d->seek, &d->sought) > 0;
-	}
-	while (d->standing && (d->sought.state == LETTER_GONE || d->sought.rec.pos < pos ||
-	                       memcmp(d->sought.uuid, d->uuid, sizeof d->uuid) != 0))
-		d->standing = letter_walk_next(d->seek, &d->sought) > 0;
-	return d->standing && d->sought.rec.pos == pos;
+	if (!d->known || back)
+		look(d);
+	return d->n_known && bsearch(&pos, d->known, d->n_known, sizeof pos, ascending);
 }
 
 static int append(struct dead *d, const struct record *rec, const char *why)

@@ -3,6 +3,7 @@
 #include "config.h"
 
 #include "ctl.h"
+#include "privilege.h"
 #include "settings.h"
 
 #include <errno.h>
@@ -24,32 +25,32 @@ static const struct ctl_command commands[] = {
      "  -u, --user USER     only events of this user, or *@DOMAIN (several times)\n"
      "  -s, --since TIME    from this time on: ISO 8601, or how long ago, such as 10m or 2h\n"
      "  -p, --pretty        indented, over several lines\n",
-     ctl_tail, true},
+     ctl_tail, true, false},
     {"status", "[--json] [--watch]",
      "Shows the journal, whether notifyd runs, and each sink's state and backlog. Exits 0 when "
      "all\n"
      "is well, 1 when something needs a look.\n"
      "  -j, --json          as one JSON object\n"
      "  -w, --watch         over and over, with rates; q ends it\n",
-     ctl_status, true},
+     ctl_status, true, false},
     {"subscriptions", "[--json] [--remove SINK@NAME]",
      "Lists the durable subscriptions of unix sinks with their backlog.\n"
      "  -j, --json          as a JSON array\n"
      "  -r, --remove SINK@NAME\n"
      "                      forget one that no client has open\n",
-     ctl_subscriptions, true},
+     ctl_subscriptions, true, true},
     {"replay", "SINK[@NAME] --since TIME|--from ID",
      "Moves a sink, or a subscription of a unix sink, back: it delivers again from there on. "
      "Works\n"
      "while notifyd runs. What is delivered everywhere is kept for mboxevent_retain.\n"
      "  -s, --since TIME    events appended from this time on: ISO 8601, how long ago, or oldest\n"
      "  -f, --from ID       this event and all after it\n",
-     ctl_replay, true},
+     ctl_replay, true, true},
     {"skip", "SINK[@NAME] --to now|ID",
      "Moves a sink, or a subscription of a unix sink, on: what lies before is never delivered to\n"
      "it. Works while notifyd runs.\n"
      "  -t, --to now|ID     go on with what comes from now on, or with this event\n",
-     ctl_skip, true},
+     ctl_skip, true, true},
     {"dead-letters", "list SINK [--json] | show|retry|drop SINK ID...|--all",
      "Events that a sink can never deliver, with the reason.\n"
      "list: one a line: when it was given up, id, event, user, reason.\n"
@@ -60,14 +61,14 @@ static const struct ctl_command commands[] = {
      "drop: deletes them, and says how many.\n"
      "  -a, --all           all there are, instead of IDs\n"
      "  -j, --json          list: each as a JSON object\n",
-     ctl_dead, true},
+     ctl_dead, true, true},
     {"journal", "verify | dump [--from ID|POS] [--count N] [--json]",
      "verify: reads all of the journal and prints each damaged place; exits 65 when there is one.\n"
      "dump: prints records with all their facts, one a line.\n"
      "  -f, --from ID|POS   begin with this event, or at this position (hexadecimal)\n"
      "  -n, --count N       at most so many\n"
      "  -j, --json          each as a JSON object\n",
-     ctl_journal, true},
+     ctl_journal, true, false},
 #ifdef HAVE_APNS
     {"devices",
      "list [--json] [SINK] | show|remove [SINK] DEVICE | export [SINK] --output FILE|- |\n"
@@ -80,29 +81,29 @@ static const struct ctl_command commands[] = {
      "export: all with their whole tokens, as JSON lines; import: takes such lines.\n"
      "  -j, --json          as a JSON array\n"
      "  -o, --output FILE|- a new file, which others can't read, or the standard output\n",
-     ctl_devices, true},
+     ctl_devices, true, false},
 #endif
     {"send", "[--verbose] FILE|-",
      "Appends events from JSON lines, native or documented, to the journal. Each line must be an\n"
      "object with a string \"event\"; one that is not is reported and the others are sent.\n"
      "  -v, --verbose       say how many were sent\n",
-     ctl_send, true},
+     ctl_send, true, false},
     {"check", "",
      "Checks the configuration as notifyd -t does, the journal's directory, and what of\n"
      "Cyrus's own settings the events depend on.\n",
-     ctl_check, false},
+     ctl_check, false, false},
     {"doctor", "[--json]",
      "Looks at the configuration as check does, and at what runs: whether the hook is loaded and\n"
      "works in every mail process, who serves the notify socket, the journal, the sinks. Each\n"
      "finding says what to do; exits 78 when there is one. Run it as root.\n"
      "  -j, --json          as a JSON array\n",
-     ctl_doctor, false},
+     ctl_doctor, false, false},
     {"validate", "[--loose] [--verbose] FILE|-",
      "Checks events, one JSON object a line, against the documented form that\n"
      "mboxevent-events(7) describes.\n"
      "  -l, --loose         take keys in any order, white space, and characters not in ASCII\n"
      "  -v, --verbose       say how many were checked\n",
-     ctl_validate, false},
+     ctl_validate, false, false},
 };
 
 #define N_COMMANDS (sizeof commands / sizeof commands[0])
@@ -203,8 +204,12 @@ static int run(struct ctl *ctl, int argc, char **argv)
 {
 	int code = EX_OK;
 	/* help must not need a configuration */
-	if (ctl->command->conf && !asks_for_help(argc, argv))
+	if (ctl->command->conf && !asks_for_help(argc, argv)) {
 		code = read_conf(ctl);
+		if (!code && ctl->command->owner && privilege_drop_for(ctl->journal) < 0)
+			code = ctl_fail(EX_NOPERM, "cannot become the owner of %s: %s",
+			                ctl->journal, strerror(errno));
+	}
 	optind = 0; /* begin anew, for the command's own options */
 	if (!code)
 		code = ctl->command->run(ctl, argc, argv);

@@ -94,9 +94,9 @@ static bool read_dynamic(const struct object *o, struct dynamic *d)
 static bool names(const struct object *o, const struct dynamic *d, ElfW(Addr) table, size_t size,
                   size_t entry, const char *symbol)
 {
-	const char *r = table && entry ? at(o, table, size) : NULL;
+	const char *r = table && entry >= sizeof(ElfW(Rel)) ? at(o, table, size) : NULL;
 
-	for (size_t i = 0; r && i + entry <= size; i += entry) {
+	for (size_t i = 0; r && size - i >= entry; i += entry) {
 		ElfW(Rel) rel;
 
 		memcpy(&rel, r + i, sizeof(rel));
@@ -144,11 +144,12 @@ int plt_calls(const char *path, const char *symbol)
 {
 	struct object o;
 	struct stat st;
-	int fd = open(path, O_RDONLY | O_CLOEXEC), r = -1, err;
+	/* The path is what a process has mapped, of any user's maybe: it may be anything by now. */
+	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY), r = -1, err;
 
 	if (fd < 0)
 		return -1;
-	if (fstat(fd, &st) == 0 && st.st_size > 0) {
+	if (fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && st.st_size > 0) {
 		void *map = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
 
 		if (map != MAP_FAILED) {

@@ -32,7 +32,17 @@ static int socket_dir(const struct sink *sink, uid_t uid, gid_t gid, char **why_
 	 * RuntimeDirectory may have made for root. */
 	if (errno == EEXIST && strcmp(dir, "/run/notifyd") != 0)
 		return 0;
-	return chown(dir, uid, gid) < 0 ? fail(why_r, "chown", dir) : 0;
+	/* Not what its owner may have put in its place. */
+	return lchown(dir, uid, gid) < 0 ? fail(why_r, "chown", dir) : 0;
+}
+
+static int become(const struct stat *st)
+{
+	const struct passwd *pw = getpwuid(st->st_uid);
+	return (pw ? initgroups(pw->pw_name, st->st_gid) : setgroups(1, &st->st_gid)) < 0 ||
+	               setgid(st->st_gid) < 0 || setuid(st->st_uid) < 0
+	           ? -1
+	           : 0;
 }
 
 int privilege_drop(const struct settings *settings, char **why_r)
@@ -60,9 +70,13 @@ int privilege_drop(const struct settings *settings, char **why_r)
 		if (strcmp(settings->sinks[i].driver->name, "unix") == 0 &&
 		    socket_dir(&settings->sinks[i], st.st_uid, st.st_gid, why_r) < 0)
 			return -1;
-	const struct passwd *pw = getpwuid(st.st_uid);
-	if ((pw ? initgroups(pw->pw_name, st.st_gid) : setgroups(1, &st.st_gid)) < 0 ||
-	    setgid(st.st_gid) < 0 || setuid(st.st_uid) < 0)
-		return fail(why_r, "become the owner of", journal);
-	return 0;
+	return become(&st) < 0 ? fail(why_r, "become the owner of", journal) : 0;
+}
+
+int privilege_drop_for(const char *journal)
+{
+	struct stat st;
+	if (geteuid() != 0 || stat(journal, &st) < 0 || st.st_uid == 0)
+		return 0; /* what is wrong with the directory is the caller's to say */
+	return become(&st);
 }

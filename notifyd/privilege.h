@@ -10,4 +10,7 @@
  * good. Nothing for any other user, or when root owns it. 0, or -1 with *why_r malloc'd. */
 int privilege_drop(const struct settings *settings, char **why_r);
 
+/* The second half alone, for a tool. 0, or -1 with errno. */
+int privilege_drop_for(const char *journal);
+
 #endif

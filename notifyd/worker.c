@@ -193,7 +193,7 @@ static void tell_gone(struct worker *w, uint64_t from, uint64_t to, uint64_t byt
 		w->gone_told = now_ms();
 	}
 	/* Else the next try to deliver what follows would come by it again. */
-	if (!w->inflight && to > at->pos)
+	if (!w->inflight && !w->unsettled && to > at->pos)
 		cursor_set(w->cursor, to, at->delivered);
 }
 
@@ -580,9 +580,11 @@ static int retry(struct worker *w)
 	                  .serve = goes_on,
 	                  .ctx = w,
 	                  .from = w->retry_from};
-	if (!w->dead && open_dead(w, false) < 0)
+	if (!w->dead && open_dead(w, false) < 0) {
+		w->retry_at = now_ms() + BACKOFF_MAX_MS; /* what comes anew does not wait */
 		return sink_why(w->sink, SINK_RETRY, "cannot read dead letters: %s",
 		                letter_error(errno));
+	}
 	w->retry = false; /* unless it is asked for once more */
 	if (!w->dead)
 		return SINK_OK;
@@ -638,6 +640,7 @@ static void serve(struct worker *w)
 		status_resent(w->status, w->inflight);
 		w->inflight = 0;
 		w->pending = false;
+		w->unsettled = 0; /* those too: they may not be dead letters the next time */
 		reader_seek(w->reader, cursor_get(w->cursor)->pos);
 		if (w->move)
 			continue;

@@ -165,4 +165,28 @@ def root(world):
     same(world.box.stop(p), 0, "exit status")
 
 
+@case("what the mail user puts into the journal does not lead root's notifyctl to a file of root's")
+def led(world):
+    if os.geteuid() != 0:
+        print("# not root: nothing to be led to")
+        return
+    journal, secret = world.cyrus.conf["mboxevent_journal"], world.box.at("secret")
+    with open(secret, "w", encoding="ascii") as f:
+        f.write("secret\n")
+    os.chmod(secret, 0o600)
+    before = os.stat(secret)
+    for args in (["replay", "trap", "--since", "oldest"], ["skip", "trap", "--to", "now"]):
+        link = os.path.join(journal, "cursors", "trap")
+        os.link(secret, link)
+        p = subprocess.run([world.notifyd.notifyctl, "-C", world.cyrus.imapd_conf] + args,
+                           text=True, capture_output=True, check=False, timeout=60)
+        check(p.returncode, "refused: " + p.stderr)
+        os.unlink(link)
+        after = os.stat(secret)
+        same((after.st_uid, after.st_mode, after.st_size),
+             (before.st_uid, before.st_mode, before.st_size), "the file, after " + args[0])
+        with open(secret, encoding="ascii") as f:
+            same(f.read(), "secret\n", "its contents")
+
+
 case.run(setup)

@@ -314,4 +314,27 @@ def for_now(world):
     until(world, 0)
 
 
+@case("letters that cannot be read keep no new event from being delivered")
+def unreadable(world):
+    refuse(world)
+    world.send([event(5000000)])
+    until(world, 1)
+    world.notifyd.stop()
+    bad = os.path.join(world.cyrus.journal, "dead", "stuck", "7fffffffffffffff.dead")
+    os.symlink("nowhere", bad)
+    world.cyrus.conf.pop("notifyd_stuck_mode", None)
+    world.cyrus.configure({"notifyd_stuck_type": "log",
+                           "notifyd_stuck_path": world.box.at("run", "stuck.jsonl")})
+    world.notifyd.start()
+    p = ctl(world, "retry", "stuck", "--all", check=False)
+    same(p.returncode, 74, "retry says that it failed")
+    wait_for("an attempt", lambda: "cannot read dead letters" in (status(world)["error"] or ""))
+    world.send([event(5000001)])
+    wait_for("a new event", lambda: 5000001 in audited(world), 20)
+    os.unlink(bad)
+    ctl(world, "retry", "stuck", "--all")
+    wait_for("the dead letter", lambda: 5000000 in audited(world), 20)
+    until(world, 0)
+
+
 case.run(setup)

@@ -187,6 +187,22 @@ static void test_not_twice(void **state)
 	assert_int_equal(summary().waiting, 700);
 }
 
+/* Moved back, a worker comes to events that lie behind later ones in the store. */
+static void test_not_twice_out_of_order(void **state)
+{
+	(void)state;
+	bury_all(5, 8);
+	bury_all(1, 3);
+	for (int life = 0; life < 2; life++) {
+		for (int n = 1; n < 8; n++)
+			assert_int_equal(bury(n, 300, "refused"), 0);
+		int n[16];
+		uint64_t damage;
+		assert_int_equal(numbers(n, 16, &damage), 7);
+		reopen(MAX);
+	}
+}
+
 static enum dead_verdict every_second(void *ctx, const struct letter *l)
 {
 	(void)ctx;
@@ -255,6 +271,30 @@ static void test_dropped(void **state)
 	assert_numbers(1000, 1010);
 	assert_int_equal(summary().waiting, 10);
 	dead_close(&d);
+}
+
+static enum dead_verdict every_third(void *ctx, const struct letter *l)
+{
+	(void)ctx;
+	return l->serial % 3 ? DEAD_KEEP : DEAD_DROP;
+}
+
+/* What was dropped is room, though it is less than half of every file. */
+static void test_room_here_and_there(void **state)
+{
+	(void)state;
+	reopen(1 << 20);
+	int n = 0, more = 0;
+	while (bury(n, 3000, "refused") == 0)
+		n++;
+	assert_int_equal(errno, EDQUOT);
+	assert_int_equal(dead_judge(dead, every_third, NULL), 0);
+	while (bury(n + more, 3000, "refused") == 0)
+		more++;
+	assert_int_equal(errno, EDQUOT);
+	assert_true(more > n / 4); /* but for the file that is appended to */
+	assert_int_equal(summary().waiting, n - n / 3 + more);
+	assert_true(summary().bytes <= 1 << 20);
 }
 
 /* At the bound nothing is kept and nothing lost; what was deleted here and there makes room. */
@@ -672,12 +712,16 @@ int main(void)
 {
 #define TEST(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
 	const struct CMUnitTest tests[] = {
-	    TEST(test_whole),       TEST(test_none),        TEST(test_not_twice),
-	    TEST(test_dropped),     TEST(test_drop_killed), TEST(test_bounded),
-	    TEST(test_compacted),   TEST(test_large),       TEST(test_torn),
-	    TEST(test_damaged),     TEST(test_full),        TEST(test_killed),
-	    TEST(test_count),       TEST(test_retry),       TEST(test_retry_order),
-	    TEST(test_retry_again), TEST(test_asked),
+	    TEST(test_whole),       TEST(test_none),
+	    TEST(test_not_twice),   TEST(test_not_twice_out_of_order),
+	    TEST(test_dropped),     TEST(test_drop_killed),
+	    TEST(test_bounded),     TEST(test_room_here_and_there),
+	    TEST(test_compacted),   TEST(test_large),
+	    TEST(test_torn),        TEST(test_damaged),
+	    TEST(test_full),        TEST(test_killed),
+	    TEST(test_count),       TEST(test_retry),
+	    TEST(test_retry_order), TEST(test_retry_again),
+	    TEST(test_asked),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

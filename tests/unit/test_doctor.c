@@ -7,6 +7,8 @@
 #include "../../notifyd/plt.h"
 #include "journal_fixture.h"
 
+#include <sys/stat.h>
+
 #include <errno.h>
 #include <time.h>
 
@@ -174,6 +176,12 @@ static void relocations(void **state)
 	assert_int_equal(plt_calls("/proc/self/exe", "_cmocka_run_group_tests"), 1);
 	assert_int_equal(plt_calls("/nowhere", "fopen"), -1);
 	assert_int_equal(errno, ENOENT);
+	/* It does not wait for a writer that never comes. */
+	char fifo[128];
+	snprintf(fifo, sizeof(fifo), "%s/fifo", fixture_dir);
+	assert_int_equal(mkfifo(fifo, 0600), 0);
+	assert_int_equal(plt_calls(fifo, "fopen"), -1);
+	unlink(fifo);
 	assert_int_equal(calls("text", 4, "fopen"), -1);
 	assert_int_equal(errno, ENOEXEC);
 
