@@ -11,7 +11,7 @@ import time
 import apns
 import tap
 from notifyd import Notifyd
-from processes import Box, Failed, wait_for
+from processes import Box, Failed, identity, wait_for
 
 DEVICES = 100000
 OFFERED = 10000
@@ -57,7 +57,7 @@ class Sides:
         got = self.delivered(run)
         return got["rate"], got["memory_kb"] / 1024, got["most_inflight"]
 
-    def theirs(self):
+    def theirs(self, rate=0):
         headers = ["authorization: bearer " + apns.bearer(self.apns.token_key),
                    "apns-topic: " + apns.TOPIC, "apns-push-type: background",
                    "apns-expiration: %d" % (time.time() + 86400), "apns-collapse-id: " + ACCOUNT,
@@ -65,7 +65,7 @@ class Sides:
 
         def run():
             argv = [H2LOAD, "-n", str(self.count), "-c1", "-m", str(STREAMS), "-d", self.body,
-                    "-i", self.uris] + [x for h in headers for x in ("-H", h)]
+                    "-i", self.uris] + (["--rps", str(rate)] if rate else []) + [x for h in headers for x in ("-H", h)]
             with subprocess.Popen(argv, stdout=subprocess.PIPE, text=True) as p:
                 text = p.stdout.read()
                 _, status, used = os.wait4(p.pid, 0)
@@ -101,25 +101,52 @@ class Sink:
             "user": "user%d@example.org" % n, "mailboxes": ["INBOX"]}) + "\n"
             for n in range(DEVICES)))
 
+    def events(self, start, stop):
+        return "".join(json.dumps({
+            "event": "MessageNew", "pid": 1, "user": "user%d@example.org" % (n % DEVICES), "uri":
+            "imap://user%d@example.org@imap.example.org/INBOX;UIDVALIDITY=1/;UID=1"
+            % (n % DEVICES)}) + "\n" for n in range(start, stop))
+
+    def memory(self):
+        """Of the largest of its processes, MB."""
+        memory = 0
+        for pid in self.notifyd.children():
+            with open("/proc/%d/status" % pid, encoding="ascii") as f:
+                memory = max(memory, int(re.search(r"VmHWM:\s+(\d+)", f.read()).group(1)))
+        return memory / 1024
+
+    def paced(self, rate):
+        """One event each, so many a second, as they come."""
+        stats, count = self.sides.apns.stats, min(self.sides.count, 10 * rate)
+        chunks = [self.events(n, n + rate // 20) for n in range(0, count, rate // 20)]
+        self.notifyd.start()
+        with subprocess.Popen([self.notifyd.notifyctl, "-C", self.notifyd.imapd_conf, "send", "-"],
+                              stdin=subprocess.PIPE, text=True, **identity(self.sides.box.user)) as p:
+            before, begun = stats()["delivered"], time.monotonic()
+            for i, chunk in enumerate(chunks):
+                p.stdin.write(chunk)
+                p.stdin.flush()
+                time.sleep(max(0, begun + (i + 1) / 20 - time.monotonic()))
+            p.stdin.close()
+            wait_for("all are delivered", lambda: stats()["delivered"] - before >= count,
+                     timeout=600, every=0.02)
+            took = time.monotonic() - begun
+        figures = count / took, self.memory(), stats().get("most", 0)
+        self.notifyd.stop()
+        return figures
+
     def run(self):
         """As many pushes a second as there are events and devices to them; its memory."""
-        events = "".join(json.dumps({
-            "event": "MessageNew", "pid": 1, "user": "user%d@example.org" % n, "uri":
-            "imap://user%d@example.org@imap.example.org/INBOX;UIDVALIDITY=1/;UID=1" % n}) + "\n"
-            for n in range(self.sides.count))
-        self.notifyd.ctl("send", "-", timeout=600, input=events)
+        self.notifyd.ctl("send", "-", timeout=600, input=self.events(0, self.sides.count))
         before = self.sides.apns.stats()["delivered"]
         begun = time.monotonic()
         self.notifyd.start()
         wait_for("all are delivered", lambda: self.sides.apns.stats()["delivered"] - before >=
                  self.sides.count, timeout=600, every=0.05)
         took = time.monotonic() - begun
-        memory = 0
-        for pid in self.notifyd.children():
-            with open("/proc/%d/status" % pid, encoding="ascii") as f:
-                memory = max(memory, int(re.search(r"VmHWM:\s+(\d+)", f.read()).group(1)))
+        memory = self.memory()
         self.notifyd.stop()
-        return self.sides.count / took, memory / 1024, self.sides.apns.stats().get("most", 0)
+        return self.sides.count / took, memory, self.sides.apns.stats().get("most", 0)
 
 
 def measure(row, runs, count):
@@ -146,8 +173,13 @@ def measure(row, runs, count):
         paced = sides.ours(OFFERED)
         row("apns client, %d/s offered" % OFFERED, "what is offered", ">= 0.95 x", told(paced),
             "%d/s" % OFFERED, paced[0] / OFFERED, 0.95, False)
-        whole = Sink(sides).run()
-        row("apns sink, %d devices, from start" % DEVICES, "h2load, as above", ">= 0.6 x",
+        sink = Sink(sides)
+        whole = sink.paced(OFFERED)
+        paced = sides.theirs(OFFERED)
+        row("apns sink, %d devices, %d/s offered" % (DEVICES, OFFERED), "h2load, as many offered",
+            ">= 0.6 x", told(whole), told(paced), whole[0] / paced[0], 0.6, False)
+        whole = sink.run()
+        row("apns sink, from a backlog", "h2load at full speed, as above", ">= 0.6 x",
             told(whole), told(b), whole[0] / b[0], 0.6, False)
         stats = sides.apns.stats()
         if set(stats["statuses"]) != {"200"}:
