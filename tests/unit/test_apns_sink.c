@@ -152,7 +152,7 @@ static void mail(const char *owner, const char *mailbox)
 static int try_register(const char *user, const char *token, const char *account,
                         const char *mailboxes)
 {
-	char json[1024];
+	char json[5120];
 	snprintf(json, sizeof json,
 	         "{\"apsAccountId\":\"%s\",\"apsDeviceToken\":\"%s\",\"apsSubtopic\":"
 	         "\"com.apple.mobilemail\",\"apsVersion\":2,\"event\":\"ApplePushService\","
@@ -734,6 +734,64 @@ static void test_hashes(void **state)
 	                                     "\"8bc9f55c56623f7e8bdbbdb69e361653\"]}}");
 }
 
+/* Pushes that come again with as many mailboxes as came meanwhile stay small enough to be sent. */
+static struct apns_answer busy(const struct fake_push *p)
+{
+	(void)p;
+	return (struct apns_answer){.outcome = APNS_AGAIN, .reason = "busy"};
+}
+
+static void test_many_mailboxes_again(void **state)
+{
+	char list[4096] = "", name[16];
+	(void)state;
+	start("notifyd_phones_mailbox_hashes: yes\naltnamespace: yes\n");
+	for (int i = 0; i < 128; i++)
+		snprintf(list + strlen(list), sizeof list - strlen(list), "%s\"Box%d\"",
+		         i ? "," : "", i);
+	enrol(JOHN, TOKEN, "ACC-1", list);
+	fake_apns.state = APNS_WAIT;
+	for (int i = 0; i < 64; i++) {
+		snprintf(name, sizeof name, "Box%d", i);
+		mail(JOHN, name);
+	}
+	fake_apns.answer = busy;
+	fake_apns.hold = true;
+	fake_apns.state = APNS_OK;
+	wait_pushes(1);
+	assert_true(strlen(last()->payload) > 64 * 35);
+	for (int i = 64; i < 128; i++) {
+		snprintf(name, sizeof name, "Box%d", i);
+		mail(JOHN, name);
+	}
+	fake_apns.hold = false;
+	wait_pushes(2);
+	assert_true(strlen(last()->payload) <= APNS_PAYLOAD_MAX);
+	fake_apns.answer = NULL;
+	wait_settled();
+	wait_none_due();
+}
+
+/* The same mailbox again is told once. */
+static void test_same_mailbox_again(void **state)
+{
+	(void)state;
+	start("notifyd_phones_mailbox_hashes: yes\n");
+	enrol(JOHN, TOKEN, "ACC-1", "");
+	fake_apns.answer = busy;
+	fake_apns.hold = true;
+	mail(JOHN, "INBOX");
+	wait_pushes(1);
+	mail(JOHN, "INBOX");
+	flush();
+	size_t len = strlen(last()->payload);
+	fake_apns.hold = false;
+	wait_pushes(2);
+	assert_int_equal(strlen(last()->payload), len);
+	fake_apns.answer = NULL;
+	wait_none_due();
+}
+
 /* --- PushDue --- */
 
 static json_t *next_event(struct reader *r)
@@ -962,6 +1020,8 @@ int main(int argc, char **argv)
 	    T(test_full),
 	    T(test_reopen),
 	    T(test_hashes),
+	    T(test_many_mailboxes_again),
+	    T(test_same_mailbox_again),
 	    T(test_push_due),
 	    T(test_push_due_users),
 	    T(test_push_and_due),

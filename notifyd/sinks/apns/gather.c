@@ -211,7 +211,7 @@ static bool add_mailbox(struct due *d, struct str name)
 	if (!name.len || (d->reason & REASON_MANY) || memchr(name.s, '\n', name.len) ||
 	    (d->mailboxes.len && has_mailbox(d, name)))
 		return false;
-	if (d->n_mailboxes == GATHER_MAILBOXES) {
+	if (d->n_mailboxes >= GATHER_MAILBOXES) {
 		d->reason |= REASON_MANY;
 		return true;
 	}
@@ -282,13 +282,28 @@ void gather_take(struct gather *g, struct due *d)
 	d->reason = 0;
 }
 
-/* What was under way is to be done again, with what came since. */
+/* What was under way is to be done again, with what came since: each name once, and no more than
+ * are kept of any entry. */
 static void give_back(struct due *d)
 {
+	size_t len = d->mailboxes.len;
 	d->taken_mailboxes = 0;
 	d->n_mailboxes = 0;
-	for (size_t i = 0; i < d->mailboxes.len; i++)
-		d->n_mailboxes += d->mailboxes.s[i] == '\n';
+	d->mailboxes.len = 0;
+	for (size_t at = 0, next; at < len; at = next) {
+		const char *p = d->mailboxes.s + at;
+		struct str name = {p, (size_t)((const char *)memchr(p, '\n', len - at) - p)};
+		next = at + name.len + 1;
+		if (d->mailboxes.len && has_mailbox(d, name))
+			continue;
+		if (d->n_mailboxes == GATHER_MAILBOXES) {
+			d->reason |= REASON_MANY;
+			break;
+		}
+		d->n_mailboxes++;
+		memmove(d->mailboxes.s + d->mailboxes.len, p, name.len + 1);
+		d->mailboxes.len += name.len + 1;
+	}
 	d->reason |= d->taken_reason;
 	d->taken_reason = 0;
 	d->again = 0;

@@ -32,7 +32,10 @@ void payload_hash(char out[PAYLOAD_HASH], const char *s)
 
 void payload_collapse(char out[PAYLOAD_COLLAPSE], const struct device *d)
 {
-	if (strlen(d->account) <= COLLAPSE_MAX)
+	bool plain = true;
+	for (const char *p = d->account; *p; p++)
+		plain &= *p > ' ' && *p <= '~'; /* it goes into a header */
+	if (plain && strlen(d->account) <= COLLAPSE_MAX)
 		strcpy(out, d->account);
 	else
 		payload_hash(out, d->account);

@@ -14,7 +14,8 @@ void payload_write(struct buf *out, const struct device *d, struct str mailboxes
 #define PAYLOAD_HASH 65
 void payload_hash(char out[PAYLOAD_HASH], const char *s);
 
-/* One push of an account replaces another: the account, or its hash where that is too long. */
+/* One push of an account replaces another: the account, or its hash where that is too long or
+ * not ASCII. */
 #define PAYLOAD_COLLAPSE 65
 void payload_collapse(char out[PAYLOAD_COLLAPSE], const struct device *d);
 

@@ -128,6 +128,10 @@ static int submit(struct apns *a, struct due *d, const struct device *device, in
 		return SINK_RETRY;
 	buf_reset(payload);
 	payload_write(payload, device, names, d->event, wall);
+	if (payload->len > APNS_PAYLOAD_MAX && names.len) {
+		buf_reset(payload);
+		payload_write(payload, device, STR(""), d->event, wall);
+	}
 	if (payload->failed || a->texts[1].failed)
 		return sink_why(a->sink, SINK_RETRY, "out of memory");
 	payload_collapse(collapse, device);
