@@ -518,11 +518,22 @@ static bool same_text(const char *a, const char *b)
 
 bool settings_same_sink(const struct sink *a, const struct sink *b)
 {
-	static const char server[] = "servername"; /* of the server's own, but drivers use it */
+	/* Not the sink's, but its driver or worker goes by them. */
+	static const char *const others[] = {
+	    "servername",       FAMILY "stall",           FAMILY "log",
+	    "aps_topic",        "aps_topic_caldav",       "aps_topic_carddav",
+	    "aps_expiry",       "calendarprefix",         "addressbookprefix",
+	    "unixhierarchysep", "altnamespace",           "virtdomains",
+	    "crossdomains",     "crossdomains_onlyother", "defaultdomain",
+	    "userprefix",       "sharedprefix",           "altprefix",
+	};
 
-	if (strcmp(a->name, b->name) || a->driver != b->driver || strcmp(a->journal, b->journal) ||
-	    !same_text(conf_get(a->conf.conf, NULL, server), conf_get(b->conf.conf, NULL, server)))
+	if (strcmp(a->name, b->name) || a->driver != b->driver || strcmp(a->journal, b->journal))
 		return false;
+	for (size_t i = 0; i < sizeof others / sizeof *others; i++)
+		if (!same_text(conf_get(a->conf.conf, NULL, others[i]),
+		               conf_get(b->conf.conf, NULL, others[i])))
+			return false;
 	for (const struct conf_option *const *t = a->conf.tables; *t; t++)
 		for (const struct conf_option *row = *t; row->name; row++)
 			if (!same_text(conf_str(&a->conf, row->name),

@@ -229,7 +229,11 @@ static void same_sink(void **state)
 #define BASE "notifyd_sinks: a\nnotifyd_a_type: null\n"
 	(void)state;
 	assert_true(same(BASE, BASE));
-	assert_true(same(BASE, "# moved\n" BASE "notifyd_stall: 20s\n"));
+	assert_true(same(BASE, "# moved\n" BASE "mboxevent_retain: 20s\n"));
+	/* The worker's own alarm; what a phone calls its mailboxes; topics of apns sinks. */
+	assert_false(same(BASE, BASE "notifyd_stall: 20s\n"));
+	assert_false(same(BASE, BASE "altnamespace: no\n"));
+	assert_false(same(BASE, BASE "aps_topic: com.example.mail\n"));
 	assert_true(same(BASE, BASE "notifyd_a_from: newest\n")); /* the default, spelt out */
 	assert_false(same(BASE, BASE "notifyd_a_from: oldest\n"));
 	assert_false(same(BASE, BASE "notifyd_a_groups: message\n"));
