@@ -5,6 +5,7 @@
 #include "journal_fixture.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <sqlite3.h>
 #include <sys/stat.h>
 
@@ -33,7 +34,7 @@ static void configure(const char *options)
 static int try_open(void)
 {
 	registry_free(&registry);
-	return registry_open(&registry, fixture_dir, "phones", names, REGISTRY_MAKE, 1000, &aside,
+	return registry_open(&registry, fixture_dir, "phones", names, REGISTRY_OWN, 1000, &aside,
 	                     &why);
 }
 
@@ -182,6 +183,116 @@ static void test_other_names(void **state)
 	assert_int_equal(watchers("john", "INBOX/INBOX/Archive"), 0);
 }
 
+static void expect_others(int how)
+{
+	struct registry *other;
+	struct device d = {.kind = DEVICE_MAIL,
+	                   .token = TOKEN,
+	                   .account = "x",
+	                   .user = "jim",
+	                   .topic = "",
+	                   .registered = 1};
+	struct str box = STR("INBOX/Archive");
+	assert_int_equal(
+	    registry_open(&other, fixture_dir, "phones", names, how, 1000, &aside, &why), 0);
+	int n = 0;
+	assert_int_equal(registry_watchers(other, STR("john"), STR("INBOX/INBOX/Archive"), 0,
+	                                   count_one, &n, &why),
+	                 0);
+	assert_int_equal(n, 1);
+	if (how == REGISTRY_MAKE)
+		assert_int_equal(registry_register(other, &d, &box, 1, &why), 1);
+	assert_int_equal(registry_commit(other, &why), 0);
+	registry_free(&other);
+}
+
+/* A tool that reads a newer configuration than the sink changes nothing that the sink goes by; what
+ * it adds is made fit when the sink comes to that configuration. */
+static void test_other_names_of_a_tool(void **state)
+{
+	(void)state;
+	reopen();
+	enrol("john", TOKEN, "INBOX/Archive");
+	registry_free(&registry);
+	configure("altnamespace: no\n");
+	expect_others(REGISTRY_THERE);
+	configure("altnamespace: yes\n");
+	reopen();
+	assert_int_equal(watchers("john", "INBOX/INBOX/Archive"), 1);
+	registry_free(&registry);
+	configure("altnamespace: no\n");
+	expect_others(REGISTRY_MAKE);
+	configure("altnamespace: yes\n");
+	reopen();
+	assert_int_equal(watchers("jim", "INBOX/INBOX/Archive"), 1);
+	assert_int_equal(watchers("john", "INBOX/INBOX/Archive"), 1);
+}
+
+static void damage_within(void)
+{
+	struct stat file;
+	registry_free(&registry); /* with a checkpoint */
+	int fd = open(path, O_WRONLY);
+	assert_int_equal(fstat(fd, &file), 0);
+	for (off_t at = 8192; at < file.st_size; at += 4096)
+		assert_int_equal(pwrite(fd, "\377\377\377\377\377\377\377\377", 8, at), 8);
+	close(fd);
+}
+
+/* The sink may have it open: its writes would go to a file that nobody finds. */
+static void test_damage_seen_by_a_tool(void **state)
+{
+	static const int tools[] = {REGISTRY_THERE, REGISTRY_MAKE};
+	char other[300];
+	(void)state;
+	reopen();
+	enrol("john", TOKEN, "Archive");
+	damage_within();
+	snprintf(other, sizeof other, "%s.damaged", path);
+	for (size_t i = 0; i < 2; i++) {
+		int n = 0, r = registry_open(&registry, fixture_dir, "phones", names, tools[i],
+		                             1000, &aside, &why);
+		if (r == 0)
+			r = registry_each(registry, STR(""), count_one, &n, &why);
+		assert_int_equal(r, -1);
+		assert_non_null(strstr(why, "damaged"));
+		registry_free(&registry);
+		assert_int_equal(access(other, F_OK), -1);
+		assert_int_equal(access(path, F_OK), 0);
+	}
+}
+
+/* What a process that was killed wrote and did not sync is synced before it is relied on. */
+static void test_former(void **state)
+{
+	char wal[300], copy[300], text[1500];
+	(void)state;
+	reopen();
+	enrol("john", TOKEN, "Archive");
+	/* as kill -9 leaves it */
+	snprintf(wal, sizeof wal, "%s-wal", path);
+	snprintf(copy, sizeof copy, "%s/copy", fixture_dir);
+	snprintf(text, sizeof text, "mkdir %s && cp %s %s %s", copy, path, wal, copy);
+	assert_int_equal(system(text), 0);
+	registry_free(&registry);
+	snprintf(text, sizeof text, "cp %s/* %s", copy, fixture_dir);
+	assert_int_equal(system(text), 0);
+	reopen();
+	/* A checkpoint, which syncs, brings it into the file proper. */
+	sqlite3 *db;
+	sqlite3_stmt *s;
+	snprintf(text, sizeof text, "file:%s?immutable=1", path);
+	assert_int_equal(sqlite3_open_v2(text, &db, SQLITE_OPEN_READONLY | SQLITE_OPEN_URI, NULL),
+	                 SQLITE_OK);
+	assert_int_equal(sqlite3_prepare_v2(db, "SELECT count(*) FROM device", -1, &s, NULL),
+	                 SQLITE_OK);
+	assert_int_equal(sqlite3_step(s), SQLITE_ROW);
+	assert_int_equal(sqlite3_column_int(s, 0), 1);
+	sqlite3_finalize(s);
+	sqlite3_close(db);
+	assert_int_equal(watchers("john", "Archive"), 1);
+}
+
 /* notifyctl writes while the sink has read, and the sink writes after that. */
 static void test_other_writers(void **state)
 {
@@ -232,8 +343,17 @@ int main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 	const struct CMUnitTest tests[] = {
-	    T(test_mode),   T(test_missing), T(test_migration),   T(test_later_version),
-	    T(test_damage), T(test_void),    T(test_other_names), T(test_other_writers),
+	    T(test_other_names_of_a_tool),
+	    T(test_damage_seen_by_a_tool),
+	    T(test_former),
+	    T(test_mode),
+	    T(test_missing),
+	    T(test_migration),
+	    T(test_later_version),
+	    T(test_damage),
+	    T(test_void),
+	    T(test_other_names),
+	    T(test_other_writers),
 	};
 	return cmocka_run_group_tests_name("apns_registry", tests, NULL, NULL);
 }

@@ -296,8 +296,8 @@ static int open_registry(struct apns *a)
 {
 	const char *aside = NULL, *why;
 	struct loading l = {a, apns_now_ms(), apns_wall_ms(), false};
-	int r = registry_open(&a->registry, a->sink->journal, a->sink->name, a->names,
-	                      REGISTRY_MAKE, BUSY_MS, &aside, &why);
+	int r = registry_open(&a->registry, a->sink->journal, a->sink->name, a->names, REGISTRY_OWN,
+	                      BUSY_MS, &aside, &why);
 	if (aside)
 		log_incident(LOG_LEVEL_ERROR, a->sink->name, LOG_NOPOS, "%s", aside);
 	if (r < 0 || registry_due_each(a->registry, load_due, &l, &why) < 0)

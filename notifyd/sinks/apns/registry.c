@@ -108,6 +108,8 @@ struct registry {
 	sqlite3 *db;
 	sqlite3_stmt *statements[QUERIES];
 	struct names *names;
+	bool own;   /* the sink's; others leave the file where it is, which the sink has open */
+	bool alien; /* it was made for other names, which the sink may still go by */
 	bool reading, writing;
 	bool failed;  /* half a change may be there: it must not be committed */
 	bool damaged; /* seen after the file was opened */
@@ -122,9 +124,10 @@ static int fail(struct registry *r, const char **why_r)
 	r->damaged |= code == SQLITE_CORRUPT || code == SQLITE_NOTADB;
 	snprintf(r->why, sizeof r->why, "%s: %.100s%s", r->file,
 	         r->db ? sqlite3_errmsg(r->db) : "out of memory",
-	         r->damaged ? "; it is moved aside, and devices are forgotten until they register "
-	                      "again"
-	                    : "");
+	         !r->damaged ? ""
+	         : r->own    ? "; it is moved aside, and devices are forgotten until they register "
+	                       "again"
+	                     : "; it is damaged: notifyd moves it aside when it next opens it");
 	*why_r = r->why;
 	return -1;
 }
@@ -316,10 +319,10 @@ static int move_aside(const char *path)
 	return 0;
 }
 
-/* What is watched is what the options made of it when it was asked for. */
-static int translate_again(struct registry *r, const char **why_r)
+/* 1 when the file was made for these names; 0; -1. */
+static int is_for_names(struct registry *r, const char **why_r)
 {
-	sqlite3_stmt *all, *same;
+	sqlite3_stmt *same;
 	int code =
 	    sqlite3_prepare_v2(r->db, "SELECT 1 FROM names WHERE options = ?1", -1, &same, NULL);
 	if (code == SQLITE_OK) {
@@ -327,14 +330,21 @@ static int translate_again(struct registry *r, const char **why_r)
 		code = step(same);
 	}
 	sqlite3_finalize(same);
-	if (code == SQLITE_ROW)
-		return 0;
-	if (code != SQLITE_DONE)
-		return fail(r, why_r);
+	return code == SQLITE_ROW ? 1 : code == SQLITE_DONE ? 0 : fail(r, why_r);
+}
+
+/* What is watched is what the options made of it when it was asked for. */
+static int translate_again(struct registry *r, const char **why_r)
+{
+	sqlite3_stmt *all, *same;
+	int is = is_for_names(r, why_r);
+	if (is)
+		return is < 0 ? -1 : 0;
 	if (begin_write(r, why_r) < 0)
 		return -1;
-	code = execute(r, "CREATE TEMP TABLE asked AS SELECT w.device, w.asked, d.user FROM watch w"
-	                  " JOIN device d ON d.id = w.device; DELETE FROM watch;");
+	int code =
+	    execute(r, "CREATE TEMP TABLE asked AS SELECT w.device, w.asked, d.user FROM watch w"
+	               " JOIN device d ON d.id = w.device; DELETE FROM watch;");
 	if (code == SQLITE_OK)
 		code = sqlite3_prepare_v2(r->db, "SELECT device, asked, user FROM asked", -1, &all,
 		                          NULL);
@@ -368,6 +378,23 @@ static int translate_again(struct registry *r, const char **why_r)
 	return code == SQLITE_DONE ? registry_commit(r, why_r) : fail(r, why_r);
 }
 
+/* A process that was killed may have left what it wrote and did not sync: it is read as any other,
+ * found to be there already, and lost in a power cut all the same. A checkpoint syncs it first. */
+static int settle_former(struct registry *r, const char **why_r)
+{
+	int code = sqlite3_wal_checkpoint_v2(r->db, NULL, SQLITE_CHECKPOINT_PASSIVE, NULL, NULL);
+	return code == SQLITE_OK || code == SQLITE_BUSY ? 0 : fail(r, why_r);
+}
+
+static int begin_use(struct registry *r, const char **why_r)
+{
+	if (r->own)
+		return settle_former(r, why_r) < 0 ? -1 : translate_again(r, why_r);
+	int is = is_for_names(r, why_r);
+	r->alien = is == 0;
+	return is < 0 ? -1 : 0;
+}
+
 int registry_open(struct registry **r_r, const char *dir, const char *sink, struct names *names,
                   int how, int busy_ms, const char **aside_r, const char **why_r)
 {
@@ -381,10 +408,11 @@ int registry_open(struct registry **r_r, const char *dir, const char *sink, stru
 		return -1;
 	}
 	r->names = names;
+	r->own = how == REGISTRY_OWN;
 	snprintf(r->file, sizeof r->file, REGISTRY_FILE, sink);
 	snprintf(r->path, sizeof r->path, "%s/%s", dir, r->file);
 	for (int tries = 0;; tries++) {
-		if (create(dir, r->path, how == REGISTRY_MAKE || tries ? O_CREAT : 0) < 0) {
+		if (create(dir, r->path, how == REGISTRY_THERE ? 0 : O_CREAT) < 0) {
 			int code = errno;
 			snprintf(r->why, sizeof r->why, "cannot open %.180s: %s", r->path,
 			         strerror(code));
@@ -394,7 +422,7 @@ int registry_open(struct registry **r_r, const char *dir, const char *sink, stru
 		}
 		int code = open_file(r, busy_ms);
 		if (code == SQLITE_OK)
-			return translate_again(r, why_r);
+			return begin_use(r, why_r);
 		errno = EIO;
 		if (code == SQLITE_MISMATCH) {
 			snprintf(r->why, sizeof r->why,
@@ -404,8 +432,10 @@ int registry_open(struct registry **r_r, const char *dir, const char *sink, stru
 			*why_r = r->why;
 			return -1;
 		}
-		if (code != SQLITE_CORRUPT || tries || how != REGISTRY_MAKE)
+		if (code != SQLITE_CORRUPT || tries || !r->own) {
+			r->damaged |= code == SQLITE_CORRUPT;
 			return fail(r, why_r);
+		}
 		close_file(r);
 		if (move_aside(r->path) < 0) {
 			snprintf(r->why, sizeof r->why,
@@ -427,7 +457,7 @@ void registry_free(struct registry **rp)
 		return;
 	close_file(r);
 	/* Opening reads little of it: what is wrong further in would come up each time. */
-	if (r->damaged)
+	if (r->damaged && r->own)
 		move_aside(r->path);
 	buf_free(&r->token);
 	free(r);
@@ -557,6 +587,9 @@ int registry_register(struct registry *r, const struct device *d, const struct s
 	int news = is_news(r, d, token, why_r);
 	if (news <= 0)
 		return news;
+	if (r->alien && execute(r, "UPDATE names SET options = ''") != SQLITE_OK)
+		return fail(r, why_r); /* so that the sink translates it when it next opens it */
+	r->alien = false;
 	if (remove_old(r, d, token, why_r) < 0 || put(r, d, token, &id, why_r) < 0)
 		return -1;
 	if (d->kind != DEVICE_MAIL)

@@ -17,8 +17,10 @@ struct registry;
  * the handle only good for registry_free(). *why_r holds no token. */
 
 enum {
-	REGISTRY_MAKE,  /* it may be missing */
-	REGISTRY_THERE, /* it may not: -1 with errno ENOENT */
+	REGISTRY_OWN,   /* the sink's own: it may be missing, is made fit for names, and moved aside
+	                 * when it is damaged */
+	REGISTRY_MAKE,  /* a tool's: it may be missing */
+	REGISTRY_THERE, /* a tool's: it may not: -1 with errno ENOENT */
 };
 /* names is borrowed as long as the registry lives. *aside_r (NULL: nothing was): a file that was
  * damaged is moved aside. *r_r is made even when this fails. busy_ms: how long to wait for others
