@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "ctl.h"
+#include "privilege.h"
 #include "sinks/apns/payload.h"
 #include "stamp.h"
 
@@ -21,6 +22,7 @@
 struct devices {
 	struct ctl *ctl;
 	const char *command, *sink, *output;
+	FILE *file; /* to import from or export to; NULL: none, or not open yet */
 	bool json;
 	struct names *names;
 	struct registry *registry;
@@ -246,14 +248,10 @@ static int export(struct devices *d)
 	                                   "topic", "version", "registered", "expires"};
 	size_t i, k;
 	json_t *o, *box;
-	bool out = !strcmp(d->output, "-");
+	FILE *f = d->file;
 	int code = find(d, "");
 	if (code)
 		return code;
-	int fd = out ? -1 : open(d->output, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
-	FILE *f = out ? stdout : fd < 0 ? NULL : fdopen(fd, "w");
-	if (!f)
-		return ctl_fail(EX_CANTCREAT, "%s: %s", d->output, strerror(errno));
 	json_array_foreach(d->list, i, o)
 	{
 		json_t *line = json_object(), *names = json_array();
@@ -268,11 +266,11 @@ static int export(struct devices *d)
 		fputc('\n', f);
 		json_decref(line);
 	}
-	if (out)
+	if (f == stdout)
 		return EX_OK;
-	bool failed = fflush(f) != 0 || fsync(fd) < 0;
-	failed |= fclose(f) != 0;
-	return failed ? ctl_fail(EX_IOERR, "%s: %s", d->output, strerror(errno)) : EX_OK;
+	return fflush(f) != 0 || fsync(fileno(f)) < 0
+	           ? ctl_fail(EX_IOERR, "%s: %s", d->output, strerror(errno))
+	           : EX_OK;
 }
 
 /* What is wrong with a line (never what it says), or NULL with the device. */
@@ -325,43 +323,74 @@ static int take(struct devices *d, const json_t *o, const char **fault_r, const 
 	return registry_register(d->registry, &device, names, n, why_r);
 }
 
+/* Whoever writes the lines may take his time, in which nobody else could write to the registry:
+ * they are all there before the first is taken. */
+static size_t read_lines(FILE *f, json_t *lines_r[AT_ONCE])
+{
+	char *line = NULL;
+	size_t room = 0, n = 0;
+	ssize_t len;
+	while (n < AT_ONCE && (len = getline(&line, &room, f)) >= 0)
+		lines_r[n++] = json_loadb(line, (size_t)len, 0, NULL);
+	free(line);
+	return n;
+}
+
 static int import(struct devices *d, const char *path)
 {
-	FILE *f = strcmp(path, "-") ? fopen(path, "re") : stdin;
-	char *line = NULL;
-	size_t room = 0;
-	ssize_t len;
+	json_t *lines[AT_ONCE];
 	const char *fault, *why = NULL;
-	int code = EX_OK, n = 0, r = 0;
-	if (!f)
-		return ctl_fail(EX_NOINPUT, "%s: %s", path, strerror(errno));
-	for (; r >= 0 && (len = getline(&line, &room, f)) >= 0;) {
-		json_t *o = json_loadb(line, (size_t)len, 0, NULL);
-		n++;
-		if (!o)
-			fault = "not a JSON object";
-		else
-			r = take(d, o, &fault, &why);
-		json_decref(o);
-		if (fault)
-			code = ctl_fail(EX_DATAERR, "%s:%d: %s", path, n, fault);
-		if (r >= 0 && n % AT_ONCE == 0)
+	int code = EX_OK, before = 0, r = 0;
+	for (size_t n; r >= 0 && (n = read_lines(d->file, lines)) > 0; before += (int)n) {
+		for (size_t i = 0; i < n; i++) {
+			fault = lines[i] ? NULL : "not a JSON object";
+			if (lines[i] && r >= 0)
+				r = take(d, lines[i], &fault, &why);
+			json_decref(lines[i]);
+			if (fault)
+				code = ctl_fail(EX_DATAERR, "%s:%d: %s", path, before + (int)i + 1,
+				                fault);
+		}
+		if (r >= 0)
 			r = registry_commit(d->registry, &why);
 	}
-	if (r >= 0)
-		r = registry_commit(d->registry, &why);
-	free(line);
-	if (f != stdin)
-		fclose(f);
 	return r < 0 ? ctl_fail(EX_TEMPFAIL, "%s", why) : code;
 }
 
 /* --- the command --- */
 
+/* The admin's own file, which may be root's. */
+static int open_own(struct devices *d, const char *path, bool importing)
+{
+	char registry[4200];
+	if (!strcmp(path, "-")) {
+		d->file = importing ? stdin : stdout;
+		return EX_OK;
+	}
+	if (importing) {
+		d->file = fopen(path, "re");
+		return d->file ? EX_OK : ctl_fail(EX_NOINPUT, "%s: %s", path, strerror(errno));
+	}
+	/* An empty file is not to be left where there is nothing to export. */
+	snprintf(registry, sizeof registry, "%s/" REGISTRY_FILE, d->ctl->journal, d->sink);
+	if (access(registry, F_OK) < 0)
+		return EX_OK;
+	int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+	d->file = fd < 0 ? NULL : fdopen(fd, "w");
+	return d->file ? EX_OK : ctl_fail(EX_CANTCREAT, "%s: %s", path, strerror(errno));
+}
+
 static int run(struct devices *d, const char *word)
 {
 	bool importing = !strcmp(d->command, "import");
-	int code = open_registry(d, importing ? REGISTRY_MAKE : REGISTRY_THERE);
+	int code = EX_OK;
+	if (importing || d->output)
+		code = open_own(d, importing ? word : d->output, importing);
+	if (!code && privilege_drop_for(d->ctl->journal) < 0)
+		code = ctl_fail(EX_NOPERM, "cannot become the owner of %s: %s", d->ctl->journal,
+		                strerror(errno));
+	if (!code)
+		code = open_registry(d, importing ? REGISTRY_MAKE : REGISTRY_THERE);
 	if (code)
 		return code;
 	if (importing)
@@ -422,6 +451,8 @@ int ctl_devices(struct ctl *ctl, int argc, char **argv)
 	int code = choose(&d, argc - more, argv, optind, only);
 	if (!code)
 		code = run(&d, more ? argv[argc - 1] : "");
+	if (d.file && d.file != stdin && d.file != stdout && fclose(d.file) != 0 && !code)
+		code = ctl_fail(EX_IOERR, "%s: %s", d.output, strerror(errno));
 	json_decref(d.list);
 	registry_free(&d.registry);
 	names_free(&d.names);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "ctl.h"
+#include "privilege.h"
 
 #include "../lib/journalconf.h"
 #include "../lib/native.h"
@@ -100,6 +101,13 @@ static int send_all(struct send *s, struct ctl *ctl, const char *path)
 	if (!f)
 		return ctl_fail(EX_NOINPUT, "%s: %s", path, strerror(errno));
 	s->name = input ? "standard input" : path;
+	/* What it reads may be root's; what it makes is the journal's owner's. */
+	if (privilege_drop_for(ctl->journal) < 0) {
+		if (!input)
+			fclose(f);
+		return ctl_fail(EX_NOPERM, "cannot become the owner of %s: %s", ctl->journal,
+		                strerror(errno));
+	}
 	s->native = native_new(ctl->conf, NULL);
 	if (!s->native || journal_open_conf(ctl->conf, NULL, &s->journal, &why) < 0)
 		ctl_fail(code, "%s", why);

@@ -4,7 +4,9 @@
 
 import json
 import os
+import shutil
 import stat
+import subprocess
 
 import tap
 tap.need(cyrus_imapd="/usr/lib/cyrus/bin/imapd")
@@ -109,6 +111,39 @@ def exported(world):
     same(devices(world, "export", "-o", "-").stdout, text)
 
 
+@case("lines that come slowly do not hold the sink up")
+def slowly(world):
+    log = world.box.at("log", "notifyd.log")
+    devices(world, "remove", "ACCOUNT-1")
+    p = subprocess.Popen([world.notifyd.notifyctl, "-C", world.cyrus.imapd_conf, "devices", "import",
+                          "-"], stdin=subprocess.PIPE, text=True)
+    try:
+        p.stdin.write(json.dumps({"kind": "mail", "token": TOKENS[JOHN], "account": "SLOW",
+                                  "user": JOHN}) + "\n")
+        p.stdin.flush()
+        wait_for("it waits for more", lambda: waits_for_input(p.pid))
+        register(world, JANE, "MEANWHILE", [])
+    finally:
+        p.stdin.close()
+        same(p.wait(60), 0, "exit status")
+    check("SLOW" in devices(world, "list").stdout, "it is not there")
+    with open(log, encoding="utf-8") as f:
+        check("locked" not in f.read(), "the sink met a lock")
+    devices(world, "remove", "SLOW")
+    devices(world, "remove", "MEANWHILE")
+    register(world, JOHN, "ACCOUNT-1", ["INBOX"])
+    register(world, JANE, "ACCOUNT-2", [])
+
+
+def waits_for_input(pid):
+    """Blocked in read(2) of its standard input."""
+    try:
+        with open("/proc/%d/syscall" % pid, encoding="ascii") as f:
+            return f.read().split()[:2] == ["0", "0x0"]
+    except OSError:
+        return False
+
+
 @case("the running sink knows at once")
 def running(world):
     def due(account, timeout=20):
@@ -173,6 +208,37 @@ def several(world):
     check("GOOD" in devices(world, "list", "phones").stdout, "its devices are gone")
     world.notifyd.stop()
     check("GOOD" in devices(world, "list", "phones").stdout, "its devices are gone")
+
+
+@case("root's notifyctl writes as the mail user, and its own files as root")
+def root(world):
+    if os.geteuid() != 0:
+        print("# not root: nothing to give up")
+        return
+    def run(*args):
+        return subprocess.run([world.notifyd.notifyctl, "-C", world.cyrus.imapd_conf, "devices",
+                               *args], text=True, capture_output=True, check=False, timeout=60)
+    journal = world.cyrus.conf["mboxevent_journal"]
+    registry = os.path.join(journal, "devices-phones.sqlite3")
+    own = world.box.at("root")
+    os.mkdir(own, 0o700)
+    out = os.path.join(own, "devices.jsonl")
+    r = run("export", "phones", "--output", out)
+    same((r.returncode, os.stat(out).st_uid), (0, 0), r.stderr)
+    uid = os.stat(journal).st_uid
+    r = run("import", "phones", out)
+    same(r.returncode, 0, r.stderr)
+    same({os.stat(os.path.join(journal, n)).st_uid for n in os.listdir(journal)}, {uid})
+    # a file of root's in the registry's place is neither read nor given away
+    secret = os.path.join(own, "secret")
+    shutil.copy(registry, secret)
+    os.chmod(secret, 0o600)
+    os.rename(registry, registry + ".away")
+    os.link(secret, registry)
+    for args in (["list", "phones"], ["import", "phones", out]):
+        r = run(*args)
+        check(r.returncode and not r.stdout, "%s: %s" % (args[0], r.stdout))
+        same((os.stat(secret).st_uid, os.stat(secret).st_nlink), (0, 2), args[0])
 
 
 case.run(setup)
