@@ -354,6 +354,21 @@ def mute(w):
     p.finish()
 
 
+@case("a server that allows no stream any more is left for another connection")
+def none_allowed(w):
+    w.restart("--max-streams", "50")
+    p = w.pusher(timeout=3000)
+    deliver(p, devices(1))
+    since = len(p.states())
+    w.apns.tell(max_streams=0)
+    p.until("SETTINGS", lambda s: s["streams"] < 50, since=since)
+    same(outcomes(p.wait(p.push(apns.device(1)))), ["again"])
+    w.apns.tell(max_streams=50)
+    deliver(p, devices(20))
+    check(w.apns.stats()["connections"] >= 2, "connections")
+    p.finish()
+
+
 @case("a server that lives and is slow is waited for; it is asked whether it lives")
 def all_slow(w):
     w.restart()

@@ -217,6 +217,9 @@ static size_t allowed(const struct apns_client *c)
 {
 	size_t n = c->proved ? session_streams(c->session) : 1;
 
+	/* A server that allows none is found out by one that has no answer. */
+	if (!n)
+		n = 1;
 	return n < c->inflight_max ? n : c->inflight_max;
 }
 

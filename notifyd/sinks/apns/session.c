@@ -403,6 +403,9 @@ static void look_at_clock(struct session *s)
 		s->pinged = s->now;
 	}
 	for (struct stream *st = s->under_way.first; st && st->deadline <= s->now; st = st->newer) {
+		/* One that the server leaves no room for is not even taken back. */
+		if (st->cause && s->now - st->deadline >= s->timeout)
+			die(s, "the server allows no more streams");
 		if (st->cause)
 			continue;
 		if (s->answered < st->deadline - s->timeout)
