@@ -9,6 +9,7 @@
 'use strict';
 
 const fs = require('fs');
+const path = require('path');
 const readline = require('readline');
 const { parseArgs } = require('util');
 
@@ -49,14 +50,15 @@ function options() {
 
 // The file, and the ids of its last events.
 class Store {
-  static async open(path, keep) {
+  static async open(file, keep) {
     const store = new Store();
     store.keep = keep;
     store.seen = new Set();
     store.lines = [];
-    store.fd = fs.openSync(path, 'a+', 0o600);
+    store.fd = fs.openSync(file, 'a+', 0o600);
     store.mend();
-    const input = fs.createReadStream(path);
+    store.sync(path.dirname(file));
+    const input = fs.createReadStream(file);
     for await (const line of readline.createInterface({ input, crlfDelay: Infinity })) {
       store.remember(JSON.parse(line).id);
     }
@@ -81,6 +83,15 @@ class Store {
     if (end < size) fs.ftruncateSync(this.fd, end);
   }
 
+  // What this program wrote as it was killed, and the file's name, may not be on disk. It is seen all
+  // the same, and what is seen is acknowledged.
+  sync(folder) {
+    fs.fsyncSync(this.fd);
+    const fd = fs.openSync(folder, 'r');
+    fs.fsyncSync(fd);
+    fs.closeSync(fd);
+  }
+
   remember(id) {
     this.seen.add(id);
     if (this.seen.size > this.keep) this.seen.delete(this.seen.values().next().value);
@@ -92,11 +103,19 @@ class Store {
     this.lines.push(`${JSON.stringify({ id, event })}\n`);
   }
 
-  // All that was added is on disk when it returns.
+  // All that was added is on disk when it returns. Where that fails it does not return: half a line
+  // must not be gone on behind, nor what was not synced be seen by the next run.
   commit() {
     const data = Buffer.from(this.lines.join(''));
-    for (let n = 0; n < data.length;) n += fs.writeSync(this.fd, data, n);
-    if (data.length) fs.fdatasyncSync(this.fd);
+    const { size } = fs.fstatSync(this.fd);
+    try {
+      for (let n = 0; n < data.length;) n += fs.writeSync(this.fd, data, n);
+      if (data.length) fs.fdatasyncSync(this.fd);
+    } catch (e) {
+      fs.ftruncateSync(this.fd, size);
+      process.stderr.write(`consume: ${e.message}: nothing of this is acknowledged\n`);
+      process.exit(74);
+    }
     this.lines = [];
   }
 }

@@ -41,6 +41,9 @@ class Store:
             CREATE TABLE IF NOT EXISTS seen (n INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT UNIQUE);
             CREATE TABLE IF NOT EXISTS counts (user TEXT, event TEXT, n INTEGER,
                                                PRIMARY KEY (user, event));""")
+        # What this program committed as it was killed may not be on disk. It is seen all the same,
+        # and what is seen is acknowledged: a checkpoint syncs it first.
+        self.db.execute("PRAGMA wal_checkpoint").fetchall()
 
     def begin(self):
         if not self.db.in_transaction:

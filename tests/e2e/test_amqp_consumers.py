@@ -203,6 +203,46 @@ def usage(world):
         check("usage:" in r.stdout and not r.stderr, r.stdout + r.stderr)
 
 
+@case("Python: what it committed as it was killed is synced before it is relied on")
+def unsynced(world):
+    sys.path.insert(0, os.path.dirname(world.source("consume.py")))
+    import consume  # pylint: disable=import-outside-toplevel,import-error
+    folder, copy = world.box.folder("unsynced"), world.box.folder("unsynced-copy")
+    store = consume.Store(os.path.join(folder, "counts.sqlite"), 10)
+    store.begin()
+    store.new("seen")
+    store.commit()
+    for name in os.listdir(folder):  # as kill -9 leaves it
+        if not name.endswith("-shm"):
+            shutil.copy(os.path.join(folder, name), copy)
+    store.db.close()
+    path = os.path.join(copy, "counts.sqlite")
+    store = consume.Store(path, 10)
+    # A checkpoint syncs, and brings it into the file proper, without the log.
+    db = sqlite3.connect("file:%s?immutable=1" % path, uri=True)
+    same(db.execute("SELECT id FROM seen").fetchall(), [("seen",)], "without the log")
+    db.close()
+    store.db.close()
+
+
+@case("Node: what it wrote as it was killed is synced before it is relied on")
+def unsynced_node(world):
+    need_node(world)
+    folder = world.box.folder("unsynced-node")
+    hook, out = os.path.join(folder, "hook.js"), os.path.join(folder, "events.jsonl")
+    with open(hook, "w", encoding="ascii") as f:
+        f.write("const fs = require('fs');\n"
+                "const { fsyncSync, createReadStream } = fs;\n"
+                "fs.fsyncSync = (fd) => { console.log('sync'); fsyncSync(fd); };\n"
+                "fs.createReadStream = (path) => {\n"
+                "  console.log('read'); process.kill(process.pid); return createReadStream(path);\n"
+                "};\n")
+    r = subprocess.run(["node", "-r", hook, world.source("consume.js"), "--out", out,
+                        "--url", "amqp://127.0.0.1:1"], text=True, check=False, timeout=60,
+                       env={**os.environ, "NODE_PATH": world.modules}, stdout=subprocess.PIPE)
+    same(r.stdout.split(), ["sync", "sync", "read"], "what it did first")
+
+
 @case("events that come twice, consumers and workers killed, connections cut: each counts once "
       "(%d events)" % EACH, LONG)
 def once(world):
