@@ -226,6 +226,10 @@ static int open_file(struct mailboxes *m, const char *path)
 	} else if (r == SQLITE_OK && v != SCHEMA) {
 		r = SQLITE_CORRUPT;
 	}
+	/* What a process committed as it was killed may not be on disk, and would not be written
+	 * again: a checkpoint syncs it. */
+	if (r == SQLITE_OK)
+		r = execute(m, "PRAGMA wal_checkpoint(PASSIVE)");
 	/* Tables that are not there: damage too. */
 	for (int q = 0; r == SQLITE_OK && q < QUERIES; q++)
 		if (!query(m, (enum query)q))
