@@ -68,6 +68,12 @@ struct supervisor {
 	uint64_t rebind;          /* loop time of the next look at ingest's socket */
 	bool told_served;
 	bool lent; /* ingest's socket is the service manager's */
+	struct {
+		int fd; /* -1: none */
+		bool dlist;
+		char path[INGEST_PATH];
+		struct statx mark;
+	} parked; /* one that was lent, while notifysocket names another */
 	bool ready;
 	uint64_t began;
 	uint64_t ticked;
@@ -379,13 +385,37 @@ static void mark(const char *path, struct statx *x_r)
 }
 
 /* The inode alone would not tell: it goes to the next file that is made. */
-static bool is_ours(const struct supervisor *s)
+static bool is_still(const char *path, const struct statx *was)
 {
 	struct statx x;
-	mark(s->ingest_path, &x);
-	return x.stx_ino && x.stx_ino == s->ingest_mark.stx_ino &&
-	       x.stx_btime.tv_sec == s->ingest_mark.stx_btime.tv_sec &&
-	       x.stx_btime.tv_nsec == s->ingest_mark.stx_btime.tv_nsec;
+	mark(path, &x);
+	return x.stx_ino && x.stx_ino == was->stx_ino &&
+	       x.stx_btime.tv_sec == was->stx_btime.tv_sec &&
+	       x.stx_btime.tv_nsec == was->stx_btime.tv_nsec;
+}
+
+static bool is_ours(const struct supervisor *s)
+{
+	return is_still(s->ingest_path, &s->ingest_mark);
+}
+
+/* The service manager lends a socket once. */
+static int borrow(struct supervisor *s, bool dlist)
+{
+	int fd = s->parked.fd;
+	if (fd < 0 || s->parked.dlist != dlist || strcmp(s->parked.path, s->ingest_path) != 0 ||
+	    !is_still(s->parked.path, &s->parked.mark))
+		return systemd_socket(s->ingest_path, dlist ? SOCK_STREAM : SOCK_DGRAM);
+	s->parked.fd = -1;
+	return fd;
+}
+
+static void park(struct supervisor *s)
+{
+	s->parked.dlist = s->dlist >= 0;
+	s->parked.fd = s->parked.dlist ? s->dlist : s->dgram;
+	memcpy(s->parked.path, s->ingest_path, sizeof s->parked.path);
+	s->parked.mark = s->ingest_mark;
 }
 
 static void bind_ingest(struct supervisor *s)
@@ -394,7 +424,7 @@ static void bind_ingest(struct supervisor *s)
 	s->dgram = s->dlist = -1;
 	bool dlist;
 	int r = ingest_path(s->settings->conf, s->ingest_path, &dlist, &why);
-	int lent = r ? -1 : systemd_socket(s->ingest_path, dlist ? SOCK_STREAM : SOCK_DGRAM);
+	int lent = r ? -1 : borrow(s, dlist);
 	s->lent = lent >= 0;
 	if (s->lent)
 		*(dlist ? &s->dlist : &s->dgram) = lent;
@@ -417,7 +447,10 @@ static void unbind_ingest(struct supervisor *s)
 		return;
 	if (!s->lent && is_ours(s))
 		unlink(s->ingest_path);
-	close(s->dgram >= 0 ? s->dgram : s->dlist);
+	if (s->lent && s->parked.fd < 0 && is_ours(s))
+		park(s);
+	else
+		close(s->dgram >= 0 ? s->dgram : s->dlist);
 	s->dgram = s->dlist = -1;
 }
 
@@ -783,6 +816,7 @@ int supervisor_main(const char *conf_path, struct settings *settings)
 	                       .conf_path = conf_path,
 	                       .settings = settings,
 	                       .dgram = -1,
+	                       .parked.fd = -1,
 	                       .dlist = -1};
 	const char *dir = conf_str(&settings->mboxevent, "mboxevent_journal");
 	char *why = NULL;

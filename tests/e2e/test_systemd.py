@@ -98,6 +98,23 @@ def hup(world):
     world.manager.until("READY=1")
 
 
+@case("a socket that was lent is taken again when notifysocket comes back to it")
+def back(world):
+    path, process = world.cyrus.conf["notifysocket"], world.notifyd.process
+    for to in (path + ".other", path):
+        world.cyrus.configure({"notifysocket": to})
+        os.kill(process.pid, signal.SIGHUP)
+        world.manager.until("RELOADING=1")
+        world.manager.until("READY=1")
+    with open(world.box.at("log", "notifyd.log"), encoding="utf-8") as f:
+        check("another program" not in f.read(), "it takes the manager for another program")
+    s = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+    s.connect(path)
+    s.send("\0".join(["notifyd", "EVENT", "", "", "", "0",
+                      json.dumps({**EVENT, "uidset": "9"}), ""]).encode())
+    wait_for("its event", lambda: '"uidset":"9"' in world.notifyd.ctl("tail").stdout, 20, every=0.2)
+
+
 @case("SIGTERM: STOPPING=1; the manager's socket stays, and what comes meanwhile waits in it")
 def stop(world):
     process = world.notifyd.process
