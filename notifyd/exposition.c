@@ -16,6 +16,7 @@
 #include "../lib/room.h"
 #include "../lib/segment.h"
 
+#include <errno.h>
 #include <inttypes.h>
 #include <jansson.h>
 #include <stddef.h>
@@ -145,9 +146,12 @@ static void write_journal(const struct watch *w, struct buf *out)
 	for (int i = 0; i < TALLY_GROUPS; i++)
 		buf_addf(out, "mboxevent_events_total{group=\"%s\"} %" PRIu64 "\n",
 		         catalog_group_name(1U << i), (uint64_t)w->tally->events[i]);
-	one(out, "mboxevent_lost_total", "counter",
-	    "Events that could not be appended since the journal was made.",
-	    lost_total(w->journalfd));
+	errno = 0;
+	uint64_t lost = lost_total(w->journalfd);
+	/* What cannot be read now is no zero: that would be a counter that began anew. */
+	if (!errno || errno == ENOENT)
+		one(out, "mboxevent_lost_total", "counter",
+		    "Events that could not be appended since the journal was made.", lost);
 }
 
 static void write_room(const struct watch *w, struct buf *out)
