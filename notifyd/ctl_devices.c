@@ -249,6 +249,8 @@ static int export(struct devices *d)
 	size_t i, k;
 	json_t *o, *box;
 	FILE *f = d->file;
+	if (!f) /* it came just now */
+		return ctl_fail(EX_NOINPUT, "no device has registered with %s yet", d->sink);
 	int code = find(d, "");
 	if (code)
 		return code;
