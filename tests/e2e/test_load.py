@@ -70,8 +70,7 @@ class Client:
     def connect(self, selector):
         self.close(selector)
         s = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        s.settimeout(30)
-        s.connect(self.path)
+        s.connect(self.path)  # waits where too many wait to be accepted
         request = {"v": 1, "subscribe": "client%d" % self.number, "from": "newest"}
         if not self.all:
             request["events"] = ["MailboxSubscribe"]

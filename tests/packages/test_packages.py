@@ -191,13 +191,15 @@ def hardened(world):
         world.box.run(["dpkg-deb", "-x", deb, folder])
         for top, _, files in os.walk(folder):
             for path in (os.path.join(top, f) for f in files):
+                if os.path.islink(path):
+                    continue
                 with open(path, "rb") as f:
-                    if os.path.islink(path) or f.read(4) != b"\x7fELF":
+                    if f.read(4) != b"\x7fELF":
                         continue
                 r = world.box.run(["readelf", "-W", "-h", "-l", "-d", "--dyn-syms", path]).stdout
                 name = os.path.relpath(path, folder)
                 check("DYN (" in r, name + ": not PIE")
-                check("GNU_RELRO" in r and "BIND_NOW" in r or "NOW" in r, name + ": no full RELRO")
+                check("GNU_RELRO" in r and "NOW" in r, name + ": no full RELRO")
                 check("__stack_chk_fail" in r, name + ": no stack protector")
                 check(re.search(r"__\w+_chk@", r.replace("__stack_chk", "")),
                       name + ": not fortified")

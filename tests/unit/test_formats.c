@@ -3,11 +3,15 @@
  * usage: test_formats             the test
  *        test_formats --make DIR  a new sample of what this build writes, and what it reads there
  */
+#include <config.h>
+
+#include "../../lib/boots.h"
 #include "../../lib/cursor.h"
 #include "../../lib/lost.h"
 #include "../../notifyd/dead.h"
 #include "../../notifyd/gone.h"
 #include "../../notifyd/mailboxes.h"
+#include "../../notifyd/sinks/apns/registry.h"
 #include "../../notifyd/status.h"
 
 #include "journal_fixture.h"
@@ -151,6 +155,90 @@ static void put_mailboxes(FILE *out, const char *dir)
 	mailboxes_free(&m);
 }
 
+static const unsigned char a_boot[16] = "a sample's boot";
+
+static void put_boots(FILE *out, int dirfd)
+{
+	struct boots boots;
+	if (faccessat(dirfd, "boots", F_OK, 0) < 0)
+		return;
+	boots_read(dirfd, a_boot, &boots);
+	fprintf(out, "boots known %d first %016" PRIx64 " above %016" PRIx64 "\n", boots.known,
+	        boots.first, boots.above);
+}
+
+#ifdef HAVE_APNS
+static void put_device(void *ctx, const struct device *d, struct str asked)
+{
+	(void)asked;
+	fprintf(ctx,
+	        "device %s %s account %s user %s topic %s version %d registered %" PRId64
+	        " expires %" PRId64 "\n",
+	        device_kinds[d->kind], d->token, d->account, d->user, d->topic, d->version,
+	        d->registered, d->expires);
+}
+
+static void put_mailbox(void *ctx, struct str asked, const struct names_place *place)
+{
+	(void)place;
+	fprintf(ctx, "  asked %.*s\n", (int)asked.len, asked.s);
+}
+
+static void put_due(void *ctx, const struct registry_due *due)
+{
+	fprintf(ctx,
+	        "due %u device %" PRId64 " user %s at %" PRId64 " event %" PRId64
+	        " reason %u tries %u mailboxes %zu\n",
+	        due->want, due->device, due->user, due->at, due->event, due->reason, due->tries,
+	        strlen(due->mailboxes));
+}
+
+/* The registry of a sink, with what names come to where altnamespace is on. */
+struct devices {
+	struct conf *conf;
+	struct names *names;
+	struct registry *registry;
+};
+
+static void devices_open(struct devices *v, const char *dir, int how)
+{
+	char path[256], *fault = NULL;
+	const char *aside, *why = "";
+	snprintf(path, sizeof path, "%s.conf", dir);
+	FILE *f = fopen(path, "w");
+	assert_non_null(f);
+	fputs("altnamespace: yes\n", f);
+	fclose(f);
+	v->conf = conf_read(path, &fault);
+	unlink(path);
+	assert_non_null(v->conf);
+	v->names = names_new(v->conf);
+	assert_non_null(v->names);
+	if (registry_open(&v->registry, dir, "phones", v->names, how, 1000, &aside, &why) < 0)
+		fail_msg("%s", why);
+	assert_null(aside);
+}
+
+static void devices_close(struct devices *v)
+{
+	registry_free(&v->registry);
+	names_free(&v->names);
+	conf_free(&v->conf);
+}
+
+static void put_devices(FILE *out, const char *dir)
+{
+	struct devices v;
+	const char *why = "";
+	devices_open(&v, dir, REGISTRY_THERE);
+	assert_int_equal(registry_each(v.registry, (struct str){"", 0}, put_device, out, &why), 0);
+	for (int64_t id = 1; id < 4; id++)
+		assert_int_equal(registry_mailboxes(v.registry, id, put_mailbox, out, &why), 0);
+	assert_int_equal(registry_due_each(v.registry, put_due, out, &why), 0);
+	devices_close(&v);
+}
+#endif
+
 /* Everything; uuid: as the journal's ids are at first. */
 static void put_all(FILE *out, const char *dir, const unsigned char uuid[16])
 {
@@ -173,6 +261,7 @@ static void put_all(FILE *out, const char *dir, const unsigned char uuid[16])
 	put_letters(out, dirfd);
 	put_status(out, dir);
 	put_mailboxes(out, dir);
+	put_boots(out, dirfd);
 	close(dirfd);
 }
 
@@ -268,6 +357,45 @@ static void make_mailboxes(const char *dir)
 	mailboxes_free(&m);
 }
 
+#ifdef HAVE_APNS
+static void make_devices(const char *dir)
+{
+	static const struct device devices[] = {
+	    {.kind = DEVICE_MAIL,
+	     .token = "2918390218931890821908309283098109381029309829018310983092892829",
+	     .account = "E8CD34AD-98D6-4489-90BB-613F586C67C9",
+	     .user = "john@example.org",
+	     .topic = "com.apple.mobilemail",
+	     .version = 2,
+	     .registered = 1763800000123},
+	    {.kind = DEVICE_CALDAV,
+	     .token = "00ff390218931890821908309283098109381029309829018310983092892829",
+	     .account = "jane@example.org/a3bc",
+	     .user = "jane@example.org",
+	     .topic = "com.apple.calendar",
+	     .registered = 1763800000456,
+	     .expires = 1763900000456},
+	};
+	static const struct str asked[] = {STR("INBOX"), STR("Entw&APw-rfe")};
+	struct registry_due due = {.want = 1,
+	                           .device = 1,
+	                           .user = "",
+	                           .at = 1763800030000,
+	                           .event = 1763800000000,
+	                           .reason = 2,
+	                           .tries = 1,
+	                           .mailboxes = "INBOX\n"};
+	struct devices v;
+	const char *why = "";
+	devices_open(&v, dir, REGISTRY_MAKE);
+	assert_int_equal(registry_register(v.registry, &devices[0], asked, 2, &why), 1);
+	assert_int_equal(registry_register(v.registry, &devices[1], NULL, 0, &why), 1);
+	assert_int_equal(registry_due_put(v.registry, &due, &why), 0);
+	assert_int_equal(registry_commit(v.registry, &why), 0);
+	devices_close(&v);
+}
+#endif
+
 static void make_cursor(int dirfd, const char *name, uint64_t pos)
 {
 	struct cursor *c;
@@ -307,6 +435,7 @@ static void make(void **state)
 	status_flush(s);
 	status_close(&s);
 	make_mailboxes(path);
+	assert_int_equal(boots_begin(dirfd, a_boot, UINT64_C(0x30000000000)), 0);
 	close(dirfd);
 	char text[256];
 	snprintf(text, sizeof text, "%s/expected", dir);
@@ -314,6 +443,14 @@ static void make(void **state)
 	assert_non_null(out);
 	put_all(out, path, uuid);
 	assert_int_equal(fclose(out), 0);
+#ifdef HAVE_APNS
+	make_devices(path);
+	snprintf(text, sizeof text, "%s/expected-devices", dir);
+	out = fopen(text, "w");
+	assert_non_null(out);
+	put_devices(out, path);
+	assert_int_equal(fclose(out), 0);
+#endif
 }
 
 /* --- the test --- */
@@ -406,6 +543,16 @@ static void test_sample(const char *dir, const char *sample)
 	put_all(out, fixture_dir, uuid);
 	assert_int_equal(fclose(out), 0);
 	same_text(sample, expected, got);
+#ifdef HAVE_APNS
+	snprintf(expected, sizeof expected, "%s/expected-devices", path);
+	if (access(expected, F_OK) == 0) {
+		out = fopen(got, "w");
+		assert_non_null(out);
+		put_devices(out, fixture_dir);
+		assert_int_equal(fclose(out), 0);
+		same_text(sample, expected, got);
+	}
+#endif
 	go_on(sample);
 	unlink(got);
 	fixture_teardown(NULL);
