@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "mailboxes.h"
+#include "aside.h"
 
 #include "../lib/segment.h"
 
@@ -246,22 +247,6 @@ static void close_file(struct mailboxes *m)
 	}
 	sqlite3_close(m->db);
 	m->db = NULL;
-}
-
-/* A file that can't be used must not hold the journal back for ever. */
-static int move_aside(const char *path)
-{
-	static const char *const beside[] = {"-wal", "-shm"};
-	char other[4200];
-	snprintf(other, sizeof other, "%s.damaged", path);
-	if (rename(path, other) < 0)
-		return -1;
-	for (size_t i = 0; i < sizeof beside / sizeof *beside; i++) {
-		snprintf(other, sizeof other, "%s%s", path, beside[i]);
-		if (unlink(other) < 0 && errno != ENOENT)
-			return -1;
-	}
-	return 0;
 }
 
 int mailboxes_open(struct mailboxes **m_r, const char *dir, const char **aside_r,

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "registry.h"
+#include "../../aside.h"
 
 #include "../../../lib/segment.h"
 
@@ -301,22 +302,6 @@ static void close_file(struct registry *r)
 	}
 	sqlite3_close(r->db);
 	r->db = NULL;
-}
-
-/* A file that can't be used must not hold pushes back for ever. */
-static int move_aside(const char *path)
-{
-	static const char *const beside[] = {"-wal", "-shm"};
-	char other[4200];
-	snprintf(other, sizeof other, "%s.damaged", path);
-	if (rename(path, other) < 0)
-		return -1;
-	for (size_t i = 0; i < sizeof beside / sizeof *beside; i++) {
-		snprintf(other, sizeof other, "%s%s", path, beside[i]);
-		if (unlink(other) < 0 && errno != ENOENT)
-			return -1;
-	}
-	return 0;
 }
 
 /* 1 when the file was made for these names; 0; -1. */
