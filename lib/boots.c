@@ -29,7 +29,9 @@ static const unsigned char unknown[16];
 
 static int boots_open(int dirfd, int flags)
 {
-	return openat(dirfd, "boots", flags | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0600);
+	char path[SEGMENT_TMP];
+	segment_place(path, SEGMENT_VERSION, "boots");
+	return openat(dirfd, path, flags | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0600);
 }
 
 int boots_init(int dirfd)
@@ -38,7 +40,8 @@ int boots_init(int dirfd)
 	if (fd < 0)
 		return -1;
 	int r = posix_fallocate(fd, 0, BOOTS_KEPT * sizeof(struct entry));
-	if (r == 0 && (segment_adopt(dirfd, fd) < 0 || fsync(fd) < 0 || fsync(dirfd) < 0))
+	if (r == 0 &&
+	    (segment_adopt(dirfd, fd) < 0 || fsync(fd) < 0 || segment_sync_names(dirfd) < 0))
 		r = errno;
 	close(fd);
 	errno = r;

@@ -172,6 +172,14 @@ int cursor_open(struct cursor **c_r, int journalfd, const char *name, uint64_t s
 		fail(why_r, "%s is damaged; it starts with the oldest event", path);
 		start = 0;
 	}
+	if (r == 0 && segment_version(was.pos) > SEGMENT_VERSION) {
+		fail(why_r,
+		     "%s stands in a part of the journal that only a later version reads: install "
+		     "that, or move the file away to begin anew",
+		     path);
+		errno = EPROTONOSUPPORT;
+		goto fail;
+	}
 	c->state = was;
 	memcpy(c->state.uuid, uuid, 16);
 	if (r < 0) {

@@ -2,6 +2,7 @@
 #include "identity.h"
 
 #include "boots.h"
+#include "follows.h"
 #include "lost.h"
 #include "segment.h"
 
@@ -172,7 +173,8 @@ int journal_init(const char *dir, char **why_r)
 	if (r == 0 &&
 	    (subdir(dirfd, "cursors") < 0 || subdir(dirfd, "status") < 0 ||
 	     subdir(dirfd, "dead") < 0 || subdir(dirfd, "gone") < 0 || lost_init(dirfd) < 0 ||
-	     segment_bounds_init(dirfd) < 0 || boots_init(dirfd) < 0))
+	     segment_home(dirfd) < 0 || segment_bounds_init(dirfd) < 0 || boots_init(dirfd) < 0 ||
+	     follows_settle(dirfd) < 0))
 		r = -1;
 	if (r == 0 && known < 0)
 		r = identity_write(dirfd, (unsigned char[16]){0});

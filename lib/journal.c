@@ -2,6 +2,7 @@
 #include "journal.h"
 
 #include "boots.h"
+#include "follows.h"
 #include "segment.h"
 
 #include <errno.h>
@@ -309,14 +310,22 @@ static int attach(struct journal *j, uint64_t at_least, const char **why_r)
 			*why_r = "cannot read the journal directory";
 			break;
 		}
-		uint64_t newest = n ? bases[n - 1] : 0;
+		/* Where the newest is of the version before, ours begin. */
+		bool some = n && segment_version(bases[n - 1]) == SEGMENT_VERSION;
+		uint64_t newest = some ? bases[n - 1] : 0;
 		uint64_t above = 0;  /* the boot's first segment must not lie below this */
 		bool begins = false; /* it is that */
-		if (!n || newest < bounds.floor) {
+		if (!some && segment_home(dirfd) < 0) {
+			*why_r = "cannot make a directory in the journal's (permissions?)";
+			break;
+		}
+		if (!some || newest < bounds.floor) {
 			/* The first; or somebody, a power cut even, took segments away. The one at
 			 * the floor was there, and none is deleted but behind a newer one. */
 			above = bounds.top > bounds.floor ? bounds.top : bounds.floor;
-			new.base = above ? above + SEGMENT_BOOT_GAP : at_least;
+			new.base = above      ? above + SEGMENT_BOOT_GAP
+			           : at_least ? at_least
+			                      : SEGMENT_FIRST(SEGMENT_VERSION);
 			begins = true;
 		} else if (newest >= at_least) {
 			fd = segment_open(dirfd, newest, O_RDWR | O_APPEND, &seg);
@@ -529,7 +538,7 @@ static int sync_name(const struct journal *j, int dirfd)
 	 * was moved away, and this is another. */
 	if (!here && (!same(j, &m) || m.links))
 		return -1;
-	return fsync(dirfd);
+	return segment_sync_names(dirfd);
 }
 
 /* Brings what was appended to the disk: 0, or 1 with *why_r: it is not known to be there. */
@@ -560,13 +569,13 @@ static int sync_append(struct journal *j, const char **why_r)
 	return r == 0 ? 0 : 1;
 }
 
-/* As journal_append(). */
+/* As journal_offer(). */
 static int store(struct journal *j, const struct record *rec, uint64_t *pos_r, const char **why_r)
 {
 	buf_reset(&j->record);
 	struct record r = *rec;
-	r.lost = j->lost;
-	if (record_encode(&j->record, RECORD_EVENT, &r, now()) < 0) {
+	r.lost += j->lost;
+	if (record_encode(&j->record, RECORD_EVENT, &r, r.time ? r.time : now()) < 0) {
 		*why_r = j->record.failed ? "out of memory" : "the event is longer than 32 MB";
 		return -1;
 	}
@@ -597,7 +606,7 @@ static int store(struct journal *j, const struct record *rec, uint64_t *pos_r, c
 	return -1;
 }
 
-int journal_append(struct journal *j, const struct record *rec, uint64_t *pos_r, const char **why_r)
+int journal_offer(struct journal *j, const struct record *rec, uint64_t *pos_r, const char **why_r)
 {
 	int before = errno, r;
 	uint64_t pos;
@@ -609,12 +618,21 @@ int journal_append(struct journal *j, const struct record *rec, uint64_t *pos_r,
 			*pos_r = pos;
 		if (j->unrecorded)
 			journal_lost(j, 0);
-	} else {
-		journal_lost(j, 1);
 	}
 	if (j->record.cap > KEEP)
 		buf_free(&j->record);
 	errno = before;
+	return r;
+}
+
+int journal_append(struct journal *j, const struct record *rec, uint64_t *pos_r, const char **why_r)
+{
+	struct record fresh = *rec;
+	fresh.time = 0;
+	fresh.lost = 0;
+	int r = journal_offer(j, &fresh, pos_r, why_r);
+	if (r < 0)
+		journal_lost(j, 1);
 	return r;
 }
 
@@ -706,18 +724,19 @@ static int64_t surely_began(const int64_t *times, ssize_t n, ssize_t i, int64_t 
 	return INT64_MAX;
 }
 
-int journal_trim(int dirfd, uint64_t pos, int64_t keep_us)
+/* As journal_trim(), of these segments. */
+static int trim(int dirfd, const uint64_t *bases, ssize_t n, uint64_t pos, int64_t keep_us)
 {
-	uint64_t *bases;
-	ssize_t n = segment_list(dirfd, &bases);
-	if (n < 0)
-		return -1;
 	int gone = 0;
 	uint64_t floor = 0;
 	int64_t at = now(), *times = keep_us && n ? calloc((size_t)n, sizeof *times) : NULL;
 	for (ssize_t i = 0; times && i < n; i++)
 		times[i] = began(dirfd, bases[i]);
 	for (ssize_t i = 0; i + 1 < n && bases[i + 1] <= pos; i++) {
+		/* What may be there again below a version's first segment is of that version. */
+		uint64_t below = segment_version(bases[i]) == segment_version(bases[i + 1])
+		                     ? bases[i + 1]
+		                     : follows_at(dirfd);
 		int64_t follower = times ? surely_began(times, n, i + 1, at) : INT64_MAX;
 		if (keep_us && (follower == INT64_MAX || at - follower < keep_us))
 			break;
@@ -726,14 +745,35 @@ int journal_trim(int dirfd, uint64_t pos, int64_t keep_us)
 		char name[SEGMENT_NAME + 1];
 		segment_name(name, bases[i]);
 		/* First the floor: whoever makes this segment again must see it. */
-		if (segment_floor(dirfd, bases[i + 1]) < 0 || unlinkat(dirfd, name, 0) < 0)
+		if (segment_floor(dirfd, below) < 0 || unlinkat(dirfd, name, 0) < 0)
 			break;
-		floor = bases[i + 1];
+		floor = below;
 		gone++;
 	}
 	if (gone)
 		segment_sweep(dirfd, floor);
 	free(times);
+	return gone;
+}
+
+int journal_trim(int dirfd, uint64_t pos, int64_t keep_us)
+{
+	uint64_t *bases;
+	ssize_t n = segment_list(dirfd, &bases);
+	if (n < 0)
+		return -1;
+	int gone = trim(dirfd, bases, n, pos, keep_us);
+	free(bases);
+	return gone;
+}
+
+int journal_trim_older(int dirfd, uint64_t pos)
+{
+	uint64_t *bases;
+	ssize_t n = segment_list_older(dirfd, &bases);
+	if (n < 0)
+		return -1;
+	int gone = trim(dirfd, bases, n, pos, 0);
 	free(bases);
 	return gone;
 }

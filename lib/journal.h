@@ -32,6 +32,10 @@ void journal_close(struct journal **j);
 int journal_append(struct journal *j, const struct record *rec, uint64_t *pos_r,
                    const char **why_r);
 
+/* The same with what its caller keeps and comes again with: what fails is not lost, nor counted.
+ * time and lost of rec are kept, where they are set: it was appended elsewhere before. */
+int journal_offer(struct journal *j, const struct record *rec, uint64_t *pos_r, const char **why_r);
+
 /* Counts an event that its caller could not make into a record. */
 void journal_lost(struct journal *j, unsigned n);
 
@@ -48,5 +52,7 @@ uint64_t journal_end(int dirfd);
  * that doubtful, until a later one did. One of another version stays, and
  * all behind it. The number deleted, or -1 with errno. */
 int journal_trim(int dirfd, uint64_t pos, int64_t keep_us);
+/* The same with what processes with the hook of the version before append still. */
+int journal_trim_older(int dirfd, uint64_t pos);
 
 #endif

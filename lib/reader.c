@@ -16,6 +16,7 @@
 
 struct reader {
 	int dirfd;
+	ssize_t (*list)(int dirfd, uint64_t **bases_r);
 	int fd; /* the segment, -1 between two */
 	struct segment seg;
 	uint64_t
@@ -46,6 +47,15 @@ struct reader *reader_open(const char *dir, uint64_t pos, char **why_r)
 	}
 	r->fd = -1;
 	r->pos = pos;
+	r->list = segment_list;
+	return r;
+}
+
+struct reader *reader_open_older(const char *dir, uint64_t pos, char **why_r)
+{
+	struct reader *r = reader_open(dir, pos, why_r);
+	if (r)
+		r->list = segment_list_older;
 	return r;
 }
 
@@ -112,6 +122,8 @@ void reader_seek(struct reader *r, uint64_t pos)
 
 uint64_t reader_missing(uint64_t pos, uint64_t base)
 {
+	if (segment_version(pos) < segment_version(base))
+		pos = SEGMENT_FIRST(segment_version(base));
 	uint64_t bytes = pos < base ? (base - pos) % SEGMENT_BOOT_GAP : 0;
 	/* A power cut shortened the segment of pos: nothing was there. */
 	return bytes < SEGMENT_BOOT_GAP - (UINT64_C(1) << 32) ? bytes : 0;
@@ -138,7 +150,7 @@ static void torn(struct reader *r, uint64_t at, uint64_t len)
 static int enter(struct reader *r, uint64_t from)
 {
 	uint64_t *bases = NULL;
-	ssize_t n = segment_list(r->dirfd, &bases);
+	ssize_t n = r->list(r->dirfd, &bases);
 	if (n < 0)
 		return -1;
 	ssize_t i = 0;
@@ -199,7 +211,7 @@ static bool newer(struct reader *r)
 		return false;
 	r->listed = t.tv_sec + 1;
 	uint64_t *bases;
-	ssize_t n = segment_list(r->dirfd, &bases);
+	ssize_t n = r->list(r->dirfd, &bases);
 	if (n <= 0)
 		return false;
 	bool is = bases[n - 1] > r->seg.base;
@@ -465,5 +477,7 @@ uint64_t reader_beginning(int dirfd)
 {
 	struct segment_bounds bounds;
 	segment_bounds(dirfd, &bounds);
-	return bounds.floor || bounds.top || first_where(dirfd, INT64_MIN) ? 0 : SEGMENT_HEADER;
+	return bounds.floor || bounds.top || first_where(dirfd, INT64_MIN)
+	           ? 0
+	           : SEGMENT_FIRST(SEGMENT_VERSION) + SEGMENT_HEADER;
 }

@@ -11,6 +11,8 @@ struct reader;
 /* dir is copied. A position in a hole moves to the hole's end when read. NULL with *why_r
  * malloc'd. */
 struct reader *reader_open(const char *dir, uint64_t pos, char **why_r);
+/* The same of what processes with the hook of the version before append still. */
+struct reader *reader_open_older(const char *dir, uint64_t pos, char **why_r);
 void reader_close(struct reader **r);
 
 /* The next record: 1, borrowed until the next call on this reader; 0: none yet;
@@ -38,7 +40,8 @@ struct reader_damage {
 };
 const struct reader_damage *reader_damage(const struct reader *r);
 
-/* Bytes of segments that lay between pos and the segment at base. */
+/* Bytes of segments that lay between pos and the segment at base; of two versions of the format
+ * (segment.h) those of the newer one alone. */
 uint64_t reader_missing(uint64_t pos, uint64_t base);
 
 /* First position of the journal still there, and the one at or before which nothing newer

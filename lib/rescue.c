@@ -160,7 +160,7 @@ static int replace(int dirfd, const char *tmp, const struct segment *seg)
 	segment_bounds(dirfd, &bounds);
 	if (seg->base < bounds.floor)
 		unlinkat(dirfd, name, 0);
-	return fsync(dirfd);
+	return segment_sync_names(dirfd);
 }
 
 /* Copies what is there first: where the disk takes nothing, a segment more would be no help, and
@@ -182,7 +182,7 @@ static int rescue(int dirfd, int fd, const struct segment *seg)
 	int placed = place(dirfd, fd, seg);
 	/* The copy is synced; that it has the name may not be on the disk yet. */
 	if (placed <= 0)
-		return placed < 0 ? -1 : fsync(dirfd);
+		return placed < 0 ? -1 : segment_sync_names(dirfd);
 	segment_tmp(tmp, seg->base);
 	int to = openat(dirfd, tmp, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
 	if (to < 0)

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "segment.h"
 
+#include "follows.h"
+
 #include <ctype.h>
 #include <dirent.h>
 #include <endian.h>
@@ -31,6 +33,7 @@ struct header {
 _Static_assert(sizeof(struct header) == SEGMENT_HEADER, "segment header");
 
 #define VERSIONED_MAX 512
+#define SEGMENT_BASE  20 /* length of a segment's name in its directory */
 
 bool segment_foreign(const void *head, size_t len, const unsigned char magic_8[8], uint32_t version)
 {
@@ -53,12 +56,23 @@ static uint64_t checksum(const struct header *h)
 	return XXH3_64bits(h, offsetof(struct header, checksum));
 }
 
-void segment_name(char name_r[SEGMENT_NAME + 1], uint64_t base)
+void segment_place(char path_r[SEGMENT_TMP], unsigned version, const char *name)
 {
-	snprintf(name_r, SEGMENT_NAME + 1, "%016llx.seg", (unsigned long long)base);
+	if (version == 1)
+		snprintf(path_r, SEGMENT_TMP, "%s", name);
+	else
+		snprintf(path_r, SEGMENT_TMP, "v%u/%.70s", version & 0xff, name);
 }
 
-static bool segment_base(const char *name, uint64_t *base_r)
+void segment_name(char name_r[SEGMENT_NAME + 1], uint64_t base)
+{
+	char name[SEGMENT_BASE + 1], path[SEGMENT_TMP];
+	snprintf(name, sizeof name, "%016llx.seg", (unsigned long long)base);
+	segment_place(path, segment_version(base), name);
+	memcpy(name_r, path, strlen(path) + 1);
+}
+
+static bool segment_base(const char *name, unsigned version, uint64_t *base_r)
 {
 	for (int i = 0; i < 16; i++)
 		if (!isxdigit((unsigned char)name[i]) || isupper((unsigned char)name[i]))
@@ -66,7 +80,7 @@ static bool segment_base(const char *name, uint64_t *base_r)
 	if (strcmp(name + 16, ".seg") != 0)
 		return false;
 	*base_r = strtoull(name, NULL, 16);
-	return true;
+	return segment_version(*base_r) == version;
 }
 
 static int ascending(const void *a, const void *b)
@@ -75,46 +89,118 @@ static int ascending(const void *a, const void *b)
 	return x < y ? -1 : x > y;
 }
 
-ssize_t segment_list(int dirfd, uint64_t **bases_r)
+static int open_home(int dirfd, unsigned version)
 {
-	int fd = openat(dirfd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	char path[SEGMENT_TMP];
+	segment_place(path, version, ".");
+	return openat(dirfd, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+}
+
+int segment_home(int dirfd)
+{
+	char path[SEGMENT_TMP];
+	struct stat dir;
+	if (SEGMENT_VERSION == 1)
+		return 0;
+	segment_place(path, SEGMENT_VERSION, "");
+	if (mkdirat(dirfd, path, 0700) < 0)
+		return errno == EEXIST ? 0 : -1;
+	if (fstat(dirfd, &dir) < 0)
+		return -1;
+	if (geteuid() == 0 && fchownat(dirfd, path, dir.st_uid, dir.st_gid, 0) < 0)
+		return -1;
+	return fchmodat(dirfd, path, dir.st_mode & 0777, 0) < 0 ? -1 : fsync(dirfd);
+}
+
+int segment_sync_names(int dirfd)
+{
+	if (SEGMENT_VERSION == 1)
+		return fsync(dirfd);
+	int fd = open_home(dirfd, SEGMENT_VERSION);
+	if (fd < 0)
+		return -1;
+	int r = fsync(fd), why = errno;
+	close(fd);
+	errno = why;
+	return r;
+}
+
+struct bases {
+	uint64_t *base;
+	size_t n, cap;
+};
+
+/* Adds those of a version from `from` on that lie below `to`. 0, or an errno. */
+static int add(struct bases *b, int dirfd, unsigned version, uint64_t from, uint64_t to)
+{
+	int fd = open_home(dirfd, version);
 	DIR *d = fd < 0 ? NULL : fdopendir(fd);
 	if (!d) {
+		int why = errno;
 		if (fd >= 0)
 			close(fd);
-		return -1;
+		/* Nobody has made one yet. */
+		return why == ENOENT && version > 1 ? 0 : why;
 	}
-	uint64_t *bases = NULL, base;
-	size_t n = 0, cap = 0;
+	size_t first = b->n;
+	uint64_t base;
 	int failed = 0;
 	const struct dirent *e;
 	errno = 0;
 	while ((e = readdir(d)) != NULL) {
-		if (!segment_base(e->d_name, &base))
+		if (!segment_base(e->d_name, version, &base) || base < from || base >= to)
 			continue;
-		if (n == cap) {
-			uint64_t *more = realloc(bases, (cap = cap ? 2 * cap : 64) * sizeof *bases);
+		if (b->n == b->cap) {
+			size_t cap = b->cap ? 2 * b->cap : 64;
+			uint64_t *more = realloc(b->base, cap * sizeof *more);
 			if (!more) {
 				failed = ENOMEM;
 				break;
 			}
-			bases = more;
+			b->base = more;
+			b->cap = cap;
 		}
-		bases[n++] = base;
+		b->base[b->n++] = base;
 		errno = 0;
 	}
 	if (!failed && !e)
 		failed = errno;
 	closedir(d);
+	if (b->n > first)
+		qsort(b->base + first, b->n - first, sizeof *b->base, ascending);
+	return failed;
+}
+
+static ssize_t listed(struct bases *b, int failed, uint64_t **bases_r)
+{
 	if (failed) {
-		free(bases);
+		free(b->base);
 		errno = failed;
 		return -1;
 	}
-	if (n)
-		qsort(bases, n, sizeof *bases, ascending);
-	*bases_r = bases;
-	return (ssize_t)n;
+	*bases_r = b->base;
+	return (ssize_t)b->n;
+}
+
+ssize_t segment_list(int dirfd, uint64_t **bases_r)
+{
+	struct bases b = {NULL, 0, 0};
+	int failed = 0;
+	if (SEGMENT_VERSION > 1) {
+		uint64_t follows = follows_at(dirfd);
+		failed = add(&b, dirfd, SEGMENT_VERSION - 1, 0, follows ? follows : UINT64_MAX);
+	}
+	if (!failed)
+		failed = add(&b, dirfd, SEGMENT_VERSION, 0, UINT64_MAX);
+	return listed(&b, failed, bases_r);
+}
+
+ssize_t segment_list_older(int dirfd, uint64_t **bases_r)
+{
+	struct bases b = {NULL, 0, 0};
+	uint64_t follows = follows_at(dirfd);
+	int failed = follows ? add(&b, dirfd, SEGMENT_VERSION - 1, follows, UINT64_MAX) : 0;
+	return listed(&b, failed, bases_r);
 }
 
 int segment_open(int dirfd, uint64_t base, int flags, struct segment *seg_r)
@@ -127,12 +213,12 @@ int segment_open(int dirfd, uint64_t base, int flags, struct segment *seg_r)
 	struct header h;
 	ssize_t n = pread(fd, &h, sizeof h, 0);
 	if (n != sizeof h || memcmp(h.magic, magic, sizeof magic) != 0 ||
-	    h.checksum != htole64(checksum(&h)) || le32toh(h.version) != SEGMENT_VERSION ||
+	    h.checksum != htole64(checksum(&h)) || le32toh(h.version) != segment_version(base) ||
 	    le64toh(h.base) != base) {
 		char head[VERSIONED_MAX];
 		int why = n < 0 ? errno : EBADMSG;
 		ssize_t got = n < 0 ? -1 : pread(fd, head, sizeof head, 0);
-		if (got > 0 && segment_foreign(head, (size_t)got, magic, SEGMENT_VERSION))
+		if (got > 0 && segment_foreign(head, (size_t)got, magic, segment_version(base)))
 			why = EPROTONOSUPPORT;
 		close(fd);
 		errno = why;
@@ -171,18 +257,18 @@ int segment_adopt(int dirfd, int fd)
 
 void segment_tmp(char name_r[SEGMENT_TMP], uint64_t base)
 {
-	char name[SEGMENT_NAME + 1];
+	char name[SEGMENT_TMP];
 	struct timespec t;
-	segment_name(name, base);
 	clock_gettime(CLOCK_MONOTONIC, &t);
-	snprintf(name_r, SEGMENT_TMP, ".%s.%ld.%lx.%lx", name, (long)syscall(SYS_gettid),
-	         (unsigned long)t.tv_sec, (unsigned long)t.tv_nsec);
+	snprintf(name, sizeof name, ".%016llx.seg.%d.%lx.%lx", (unsigned long long)base,
+	         (int)syscall(SYS_gettid), (unsigned long)t.tv_sec, (unsigned long)t.tv_nsec);
+	segment_place(name_r, segment_version(base), name);
 }
 
 int segment_create(int dirfd, const struct segment *seg)
 {
 	struct header h = {
-	    .version = htole32(SEGMENT_VERSION),
+	    .version = htole32(segment_version(seg->base)),
 	    .header = htole32(SEGMENT_HEADER),
 	    .base = htole64(seg->base),
 	    .limit = htole64(seg->limit),
@@ -265,14 +351,16 @@ ssize_t segment_seal(int fd, const struct segment *seg, off_t end, uint64_t *nex
 	return 0;
 }
 
-static int bounds_open(int dirfd, int flags)
+static int bounds_open(int dirfd, unsigned version, int flags)
 {
-	return openat(dirfd, "bounds", flags | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0600);
+	char path[SEGMENT_TMP];
+	segment_place(path, version, "bounds");
+	return openat(dirfd, path, flags | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0600);
 }
 
 int segment_bounds_init(int dirfd)
 {
-	int fd = bounds_open(dirfd, O_RDWR | O_CREAT);
+	int fd = bounds_open(dirfd, SEGMENT_VERSION, O_RDWR | O_CREAT);
 	if (fd < 0)
 		return -1;
 	int r = posix_fallocate(fd, 0, sizeof(struct segment_bounds));
@@ -283,10 +371,10 @@ int segment_bounds_init(int dirfd)
 	return r ? -1 : 0;
 }
 
-void segment_bounds(int dirfd, struct segment_bounds *bounds_r)
+static void bounds_get(int dirfd, unsigned version, struct segment_bounds *bounds_r)
 {
 	struct segment_bounds b = {0, 0};
-	int fd = bounds_open(dirfd, O_RDONLY);
+	int fd = bounds_open(dirfd, version, O_RDONLY);
 	if (fd >= 0) {
 		if (pread(fd, &b, sizeof b, 0) != sizeof b)
 			b = (struct segment_bounds){0, 0};
@@ -296,9 +384,14 @@ void segment_bounds(int dirfd, struct segment_bounds *bounds_r)
 	bounds_r->top = le64toh(b.top);
 }
 
+void segment_bounds(int dirfd, struct segment_bounds *bounds_r)
+{
+	bounds_get(dirfd, SEGMENT_VERSION, bounds_r);
+}
+
 static int bounds_put(int dirfd, uint64_t n, off_t at)
 {
-	int fd = bounds_open(dirfd, O_WRONLY);
+	int fd = bounds_open(dirfd, segment_version(n), O_WRONLY);
 	if (fd < 0)
 		return -1;
 	n = htole64(n);
@@ -311,6 +404,10 @@ static int bounds_put(int dirfd, uint64_t n, off_t at)
 
 int segment_floor(int dirfd, uint64_t floor)
 {
+	struct segment_bounds b;
+	bounds_get(dirfd, segment_version(floor), &b);
+	if (floor <= b.floor) /* what of the version before was read, and what was taken over */
+		return 0;
 	return bounds_put(dirfd, floor, offsetof(struct segment_bounds, floor));
 }
 
@@ -321,7 +418,8 @@ int segment_top(int dirfd, uint64_t top)
 
 void segment_sweep(int dirfd, uint64_t floor)
 {
-	int fd = openat(dirfd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	unsigned version = segment_version(floor);
+	int fd = open_home(dirfd, version);
 	DIR *d = fd < 0 ? NULL : fdopendir(fd);
 	if (!d) {
 		if (fd >= 0)
@@ -330,14 +428,14 @@ void segment_sweep(int dirfd, uint64_t floor)
 	}
 	const struct dirent *e;
 	while ((e = readdir(d)) != NULL) {
-		char name[SEGMENT_NAME + 1];
+		char name[SEGMENT_BASE + 1];
 		uint64_t base;
-		if (e->d_name[0] != '.' || strlen(e->d_name) < 1 + SEGMENT_NAME)
+		if (e->d_name[0] != '.' || strlen(e->d_name) < 1 + SEGMENT_BASE)
 			continue;
-		memcpy(name, e->d_name + 1, SEGMENT_NAME);
-		name[SEGMENT_NAME] = '\0';
-		if (segment_base(name, &base) && base < floor)
-			unlinkat(dirfd, e->d_name, 0);
+		memcpy(name, e->d_name + 1, SEGMENT_BASE);
+		name[SEGMENT_BASE] = '\0';
+		if (segment_base(name, version, &base) && base < floor)
+			unlinkat(fd, e->d_name, 0);
 	}
 	closedir(d);
 }

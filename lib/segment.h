@@ -1,7 +1,12 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* The files of a journal directory: <base, 16 hex digits>.seg, each a header of
  * SEGMENT_HEADER bytes and then records. A position is base + offset in the file.
- * Source of the layout: mboxevent-journal(5). */
+ * Source of the layout: mboxevent-journal(5).
+ *
+ * Each major version of the format has segments, with their files `bounds` and `boots`, in a
+ * directory of its own, version 1 in the journal's, version N in its vN, and positions of its own:
+ * so processes with the hook of one version never meet what they can't read. Everywhere here dirfd
+ * is the journal's, and where a segment is follows from its base. */
 #ifndef MBEV_SEGMENT_H
 #define MBEV_SEGMENT_H
 
@@ -9,8 +14,12 @@
 
 #include <sys/types.h>
 
-#define SEGMENT_HEADER  128
+#define SEGMENT_HEADER 128
+/* What this build writes; it reads the one before too. A test builds the one to come. */
+#ifndef SEGMENT_VERSION
 #define SEGMENT_VERSION 1
+#endif
+#define SEGMENT_FIRST(version) ((uint64_t)((version)-1) << 56) /* its lowest position */
 /* A new boot starts a segment this much higher, so that a power cut which
  * shortens a segment can't give a second event an old position. */
 #define SEGMENT_BOOT_GAP (UINT64_C(1) << 40)
@@ -22,8 +31,13 @@ struct segment {
 	unsigned char uuid[16], boot[16];
 };
 
-/* "<dir>/<base>.seg" into path. */
-#define SEGMENT_NAME 20 /* length of the file name */
+static inline unsigned segment_version(uint64_t pos)
+{
+	return 1 + (unsigned)(pos >> 56);
+}
+
+/* "<base>.seg", "v2/<base>.seg". */
+#define SEGMENT_NAME 25 /* its length at most */
 void segment_name(char name_r[SEGMENT_NAME + 1], uint64_t base);
 
 /* The name of a file that is to become it: unlike any other's, in whatever thread or pid namespace.
@@ -31,9 +45,21 @@ void segment_name(char name_r[SEGMENT_NAME + 1], uint64_t base);
 #define SEGMENT_TMP 80
 void segment_tmp(char name_r[SEGMENT_TMP], uint64_t base);
 
-/* Bases of all segments in the directory, ascending, malloc'd (free() it).
- * Their number, or -1 with errno. */
+/* Of another file of a version, below the journal. */
+void segment_place(char path_r[SEGMENT_TMP], unsigned version, const char *name);
+
+/* Bases of all segments, in the order in which they are read, malloc'd (free() it): those of the
+ * version before, up to where this one follows it (follows.h), then this one's. Their number, or -1
+ * with errno. */
 ssize_t segment_list(int dirfd, uint64_t **bases_r);
+
+/* Those that processes with the hook of the version before made since: 0 in version 1. */
+ssize_t segment_list_older(int dirfd, uint64_t **bases_r);
+
+/* This version's directory, made where it is missing. -1 with errno. */
+int segment_home(int dirfd);
+/* Brings the names in it to the disk. -1 with errno. */
+int segment_sync_names(int dirfd);
 
 /* Opens and checks the header. The descriptor (O_CLOEXEC | flags), or -1 with errno
  * (EPROTONOSUPPORT: of another version; EBADMSG: no segment, or damaged). */
@@ -75,7 +101,7 @@ struct segment_bounds {
 };
 int segment_bounds_init(int dirfd);
 void segment_bounds(int dirfd, struct segment_bounds *bounds_r);
-/* -1 with errno. The floor is for the only process that deletes segments. */
+/* -1 with errno. The floor, of whatever version, is for the only process that deletes segments. */
 int segment_floor(int dirfd, uint64_t floor);
 int segment_top(int dirfd, uint64_t top);
 

@@ -2,6 +2,7 @@
 #include "backlog.h"
 
 #include "../lib/cursor.h"
+#include "sink.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -21,6 +22,9 @@ static void gather(void *ctx, const char *name)
 {
 	struct gathering *g = ctx;
 	struct cursor_state state;
+	/* Those of notifyd's own for what the older hook appends are no place in what is read. */
+	if (name[0] == '-' || !strcmp(name, SINK_OLDER))
+		return;
 	if (g->failed || cursor_peek(g->dir, name, &state) < 0)
 		return;
 	struct backlog *list = realloc(g->list, (g->n + 1) * sizeof *list);

@@ -33,7 +33,7 @@ static void lower(void *ctx, const char *name)
 	sink[len] = '\0';
 	const struct sink *of = settings_sink(l->settings, sink);
 	/* Of a sink that is no longer configured, or was of another type: nobody moves it. */
-	if (!of || (name[len] == '@') != (of->driver->run != NULL) ||
+	if (!of || of->driver->older || (name[len] == '@') != (of->driver->run != NULL) ||
 	    (l->required && !keeper_required(of)))
 		return;
 	struct cursor_state state;
@@ -64,7 +64,8 @@ bool keeper_lowest(const struct settings *s, int journalfd, bool required, uint6
 	    .settings = s, .journalfd = journalfd, .required = required, .pos = UINT64_MAX};
 	size_t want = 0;
 	for (size_t i = 0; i < s->n_sinks; i++)
-		if (!s->sinks[i].driver->run /* those that do have a cursor a subscription */
+		if (!s->sinks[i].driver->run      /* those that do have a cursor a subscription */
+		    && !s->sinks[i].driver->older /* which goes by another part of the journal */
 		    && (!required || keeper_required(&s->sinks[i])))
 			want++;
 	if (cursor_each(journalfd, lower, &l) < 0 || l.seen < want)
@@ -80,6 +81,9 @@ void keeper_trim(const struct settings *s, int journalfd)
 	uint64_t pos;
 	if (keeper_lowest(s, journalfd, false, &pos, NULL))
 		journal_trim(journalfd, pos, conf_num(&s->mboxevent, "mboxevent_retain") * 1000);
+	struct cursor_state older;
+	if (cursor_peek(journalfd, SINK_OLDER, &older) == 0)
+		journal_trim_older(journalfd, older.pos);
 }
 
 static int sync_one(int journalfd, uint64_t base, struct keeper_synced *synced)
@@ -107,7 +111,7 @@ static int sync_one(int journalfd, uint64_t base, struct keeper_synced *synced)
 				synced->rescued++;
 			}
 		} else if (seg.base >= synced->to) {
-			r = fsync(journalfd);
+			r = segment_sync_names(journalfd);
 		}
 		if (r == 0)
 			synced->to = end;

@@ -329,7 +329,7 @@ static int append(struct reset *r, struct str json, const char **wait_r, const c
 		return -1;
 	}
 	const char *why;
-	if (journal_append(r->journal, &rec, NULL, &why) >= 0)
+	if (journal_offer(r->journal, &rec, NULL, &why) >= 0)
 		return 0;
 	*wait_r = why;
 	return 1;

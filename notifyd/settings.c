@@ -2,6 +2,7 @@
 #include "settings.h"
 
 #include "../lib/nearest.h"
+#include "../lib/segment.h"
 #include "headers.h"
 #include "metrics.h"
 #include "when.h"
@@ -16,6 +17,7 @@
 #define SINK_NAME_MAX 32 /* of a sink: it is part of file names */
 #define SINKS_MAX     64
 #define RESET         "reset" /* the name of notifyd's own sink */
+#define OWN_MAX       2       /* of notifyd's own sinks */
 
 /* What a sink borrows. */
 struct settings_place {
@@ -119,7 +121,7 @@ static size_t next_word(const char **s)
  * the stock notifyd as a service. */
 static bool reserved(const char *name)
 {
-	static const char *const words[] = {"mboxevent", "mailbox", "notifyd", RESET};
+	static const char *const words[] = {"mboxevent", "mailbox", "notifyd", RESET, SINK_OLDER};
 	char prefix[sizeof(FAMILY) + SINK_NAME_MAX + 1];
 
 	for (size_t i = 0; i < sizeof(words) / sizeof(*words); i++)
@@ -301,7 +303,7 @@ struct filter *settings_filter(const struct sink *sink, char **why_r)
 	struct filter *f =
 	    filter_new(conf_str(c, "groups"), conf_str(c, "events"), conf_str(c, "users"),
 	               conf_str(c, "owners"), conf_str(c, "mailboxes"), why_r);
-	if (f && sink->driver && sink->driver->devices)
+	if (f && sink->driver && (sink->driver->devices || sink->driver->older))
 		filter_devices(f);
 	return f;
 }
@@ -428,6 +430,19 @@ static void add_reset(struct loading *l)
 	sink->driver = sink_driver_reset;
 }
 
+static void add_older(struct loading *l)
+{
+	struct sink *sink = &l->s->sinks[l->s->n_sinks];
+	struct settings_place *place = &l->s->places[l->s->n_sinks];
+
+	if (SEGMENT_VERSION == 1)
+		return;
+	add_sink(l, SINK_OLDER, strlen(SINK_OLDER));
+	snprintf(place->prefix, sizeof(place->prefix), FAMILY "mailbox_older_");
+	place->tables[1] = sink_older.options;
+	sink->driver = &sink_older;
+}
+
 static void check_metrics(struct loading *l)
 {
 	char *why = NULL;
@@ -459,6 +474,7 @@ static void check_all(struct loading *l)
 			check_sink(l, &s->sinks[i], &s->places[i]);
 	check_strays(l);
 	add_reset(l);
+	add_older(l);
 }
 
 int settings_load_sink(struct settings **s_r, const char *path, const char *only,
@@ -470,8 +486,8 @@ int settings_load_sink(struct settings **s_r, const char *path, const char *only
 
 	*s_r = NULL;
 	if (s) {
-		s->sinks = calloc(SINKS_MAX + 1, sizeof(*s->sinks));
-		s->places = calloc(SINKS_MAX + 1, sizeof(*s->places));
+		s->sinks = calloc(SINKS_MAX + OWN_MAX, sizeof(*s->sinks));
+		s->places = calloc(SINKS_MAX + OWN_MAX, sizeof(*s->places));
 	}
 	if (!s || !s->sinks || !s->places) {
 		pass_error(&l, "memory is short");

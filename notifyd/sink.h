@@ -50,6 +50,8 @@ struct sink_driver {
 	const char *help;                  /* one line */
 	const struct conf_option *options; /* ended by a row with name NULL */
 	bool devices;                      /* gets registrations of devices: filter_devices() */
+	bool older;                        /* reads what processes with the hook of the version
+	                                      of the journal before append: all of it */
 
 	/* Beyond the rows: combinations, files that must be readable. Connects nowhere.
 	 * 0, or -1 with sink->why: "notifyd_<sink>_<option>: what is wrong" is told with the file
@@ -107,6 +109,9 @@ struct sink_module {
 
 /* notifyd's own, for notifyd_mailbox_reset; NULL: left out of this build. */
 extern const struct sink_driver *const sink_driver_reset;
+/* notifyd's own, where this build's version of the journal is not the first. */
+extern const struct sink_driver sink_older;
+#define SINK_OLDER "older"
 
 /* Options every sink has: type, groups, events, users, owners, mailboxes, from, headers,
  * required, dead_letters. */

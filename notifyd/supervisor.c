@@ -127,16 +127,19 @@ static void arm(struct supervisor *s)
 {
 	if (s->armed)
 		return;
-	char path[4096], name[SEGMENT_NAME + 1];
-	uint64_t *bases;
-	ssize_t n = segment_list(s->journalfd, &bases);
-	if (n > 0) {
-		segment_name(name, bases[n - 1]);
-		snprintf(path, sizeof path, "/proc/self/fd/%d/%s", s->journalfd, name);
-		inotify_add_watch(s->inotify, path, IN_MODIFY | IN_ONESHOT);
+	static ssize_t (*const lists[])(int, uint64_t **) = {segment_list, segment_list_older};
+	for (size_t i = 0; i < sizeof lists / sizeof *lists; i++) {
+		char path[4096], name[SEGMENT_NAME + 1];
+		uint64_t *bases;
+		ssize_t n = lists[i](s->journalfd, &bases);
+		if (n > 0) {
+			segment_name(name, bases[n - 1]);
+			snprintf(path, sizeof path, "/proc/self/fd/%d/%s", s->journalfd, name);
+			inotify_add_watch(s->inotify, path, IN_MODIFY | IN_ONESHOT);
+		}
+		if (n >= 0)
+			free(bases);
 	}
-	if (n >= 0)
-		free(bases);
 	s->armed = true;
 }
 
@@ -850,7 +853,11 @@ int supervisor_main(const char *conf_path, struct settings *settings)
 	}
 	log_open("notifyd", conf_num(&settings->notifyd, "notifyd_log") == SETTINGS_LOG_SYSLOG);
 	/* A segment that others start is news as well; appends do not touch the directory. */
-	s.dir_watch = inotify_add_watch(s.inotify, dir, IN_CREATE | IN_ONLYDIR);
+	char home[4096], name[SEGMENT_TMP];
+	segment_place(name, SEGMENT_VERSION, "");
+	snprintf(home, sizeof home, "%s/%s", dir, name);
+	inotify_add_watch(s.inotify, dir, IN_CREATE | IN_ONLYDIR); /* older processes' */
+	s.dir_watch = inotify_add_watch(s.inotify, home, IN_CREATE | IN_ONLYDIR);
 
 	uv_poll_init(&s.loop, &s.watch, s.inotify);
 	uv_signal_init(&s.loop, &s.term);

@@ -300,8 +300,10 @@ static void between(struct scan *s, uint64_t base, const struct segment_bounds *
 		/* The first: the one at the floor, since none is deleted but behind a newer one;
 		 * without the file `bounds` it is not known. */
 		due = bounds->floor;
-		if (!bounds->top && !bounds->floor)
+		if ((!bounds->top && !bounds->floor) || segment_version(base) < SEGMENT_VERSION)
 			return;
+	} else if (segment_version(base) > segment_version(due)) {
+		due = s->end = SEGMENT_FIRST(segment_version(base));
 	}
 	if (base <= due || s->gone || s->open)
 		return;

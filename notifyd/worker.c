@@ -2,6 +2,7 @@
 #include "worker.h"
 
 #include "../lib/cursor.h"
+#include "../lib/follows.h"
 #include "../lib/identity.h"
 #include "../lib/journal.h"
 #include "../lib/reader.h"
@@ -657,6 +658,8 @@ static uint64_t start_position(const struct sink *sink, int journalfd)
 	struct timespec t;
 	int64_t since;
 	uint64_t pos;
+	if (sink->driver->older)
+		return follows_at(journalfd);
 	clock_gettime(CLOCK_REALTIME, &t);
 	switch (when_parse(conf_str(&sink->conf, "from"),
 	                   (int64_t)t.tv_sec * 1000000 + t.tv_nsec / 1000, &since)) {
@@ -701,7 +704,9 @@ static int run(struct worker *w, int journalfd)
 	w->filter = settings_filter(sink, &why);
 	if (w->filter && open_cursor(w, journalfd) < 0)
 		return EX_TEMPFAIL;
-	w->reader = w->filter ? reader_open(sink->journal, cursor_get(w->cursor)->pos, &why) : NULL;
+	if (w->filter)
+		w->reader = (sink->driver->older ? reader_open_older : reader_open)(
+		    sink->journal, cursor_get(w->cursor)->pos, &why);
 	if (!w->reader) {
 		log_incident(LOG_LEVEL_ERROR, sink->name, LOG_NOPOS, "%s",
 		             why ? why : "out of memory");
