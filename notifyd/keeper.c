@@ -70,6 +70,10 @@ bool keeper_lowest(const struct settings *s, int journalfd, bool required, uint6
 			want++;
 	if (cursor_each(journalfd, lower, &l) < 0 || l.seen < want)
 		return false;
+	struct cursor_state mark;
+	if (cursor_peek(journalfd, SINK_OLDER_MARK, &mark) == 0 && mark.delivered &&
+	    mark.pos < l.pos)
+		l.pos = mark.pos;
 	*pos_r = l.pos;
 	if (sink_r)
 		*sink_r = l.sink;

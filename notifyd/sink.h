@@ -112,6 +112,10 @@ extern const struct sink_driver *const sink_driver_reset;
 /* notifyd's own, where this build's version of the journal is not the first. */
 extern const struct sink_driver sink_older;
 #define SINK_OLDER "older"
+/* Where a process of it that was killed may have gone on behind its cursor: a cursor whose position
+ * is the end of this version's part before, which must not be deleted, and whose count of events is
+ * the position of what was to be taken over next. Zeros: nothing is under way. */
+#define SINK_OLDER_MARK "-older"
 
 /* Options every sink has: type, groups, events, users, owners, mailboxes, from, headers,
  * required, dead_letters. */

@@ -20,15 +20,10 @@
 
 #define SYNC_MS 200 /* events of so long are put on the disk together */
 
-/* Where a process that was killed may have gone on behind its cursor: a cursor whose position is
- * the end of this version's part before, and whose count of events is the position in the part of
- * the version before that was to be taken over next. */
-#define MARK "-older"
-
 struct state {
 	int journalfd;
 	struct journal *journal;
-	struct cursor *mark;
+	struct cursor *mark; /* SINK_OLDER_MARK */
 	struct keeper_synced synced;
 	uint64_t done; /* all below was taken over by a process that did not come to confirm it */
 	uint64_t next; /* of the last record taken */
@@ -100,10 +95,12 @@ static int older_open(struct sink *sink)
 	if (!s)
 		return sink_why(sink, SINK_RETRY, "%s", what);
 	s->journalfd = open(sink->journal, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	int r = s->journalfd < 0 ? -1 : cursor_open(&s->mark, s->journalfd, MARK, 0, &made, &why);
+	int r = s->journalfd < 0
+	            ? -1
+	            : cursor_open(&s->mark, s->journalfd, SINK_OLDER_MARK, 0, &made, &why);
 	if (r == 0)
 		r = journal_open_conf(sink->conf.conf, NULL, &s->journal, &what);
-	if (r == 0 && !made)
+	if (r == 0 && cursor_get(s->mark)->delivered)
 		r = find_done(s, sink->journal, &why);
 	if (r < 0)
 		sink_why(sink, SINK_RETRY, "%s", why ? why : what);
@@ -119,7 +116,8 @@ static int older_send(struct sink *sink, const struct record *rec)
 	if (rec->pos >= s->done) {
 		/* The first since the last sync: all before is confirmed, or about to be. */
 		if (!s->unsettled && cursor_set(s->mark, journal_end(s->journalfd), rec->pos) < 0)
-			return sink_why(sink, SINK_RETRY, "cannot write cursors/" MARK ": %s",
+			return sink_why(sink, SINK_RETRY,
+			                "cannot write cursors/" SINK_OLDER_MARK ": %s",
 			                strerror(errno));
 		if (journal_offer(s->journal, rec, NULL, &why) < 0)
 			return sink_why(sink, SINK_RETRY, "%s", why);
@@ -135,8 +133,12 @@ static int older_flush(struct sink *sink, int wait_ms, uint64_t *confirmed_r, si
 	struct state *s = sink->state;
 	int64_t left = s->since + SYNC_MS - now_ms();
 	*inflight_r = s->unsettled;
-	if (!s->unsettled)
+	if (!s->unsettled) {
+		/* By now the cursor is where the last call said. */
+		if (cursor_get(s->mark)->delivered)
+			cursor_set(s->mark, 0, 0);
 		return SINK_OK;
+	}
 	if (left > 0) {
 		if (wait_ms > 0)
 			poll(NULL, 0, wait_ms < left ? wait_ms : (int)left);
