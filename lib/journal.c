@@ -11,6 +11,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <time.h>
@@ -48,6 +49,8 @@ struct journal {
 	int fd; /* the segment, -1 when none is open */
 	struct mark mark;
 	pid_t pid;          /* whose fd and losses these are: a child opens its own */
+	char *here;         /* a page that the kernel empties for a child, so that a fork is seen
+	                       without a system call; NULL: not here, getpid(2) tells */
 	uint64_t next_base; /* the segment is sealed: go on there; 0 when it is not */
 	bool named;         /* opt.sync: the segment's directory entry is on the disk */
 	bool doubt;         /* a sync of the segment failed, so none that follows says anything */
@@ -82,6 +85,18 @@ int journal_open(struct journal **j_r, const char *dir, const struct journal_opt
 	j->opt = *opt;
 	j->fd = -1;
 	j->pid = getpid();
+	long page = sysconf(_SC_PAGESIZE);
+	j->here =
+	    mmap(NULL, (size_t)page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (j->here == MAP_FAILED)
+		j->here = NULL;
+	if (j->here &&
+	    madvise(j->here, (size_t)page, MADV_WIPEONFORK) < 0) { /* before Linux 4.14 */
+		munmap(j->here, (size_t)page);
+		j->here = NULL;
+	}
+	if (j->here)
+		*j->here = 1;
 	*j_r = j;
 	return 0;
 }
@@ -150,6 +165,8 @@ void journal_close(struct journal **j)
 	if (!*j)
 		return;
 	forget(*j);
+	if ((*j)->here)
+		munmap((*j)->here, (size_t)sysconf(_SC_PAGESIZE));
 	buf_free(&(*j)->record);
 	free((*j)->dir);
 	free(*j);
@@ -159,12 +176,13 @@ void journal_close(struct journal **j)
 /* In a child the parent's descriptor is not used, nor are the parent's losses told again. */
 static void inherit(struct journal *j)
 {
-	pid_t pid = getpid();
-	if (j->pid == pid)
+	if (j->here ? *j->here : j->pid == getpid())
 		return;
 	forget(j);
 	j->lost = j->unrecorded = 0;
-	j->pid = pid;
+	j->pid = getpid();
+	if (j->here)
+		*j->here = 1;
 }
 
 static int opendir_fd(const struct journal *j)
