@@ -4,7 +4,7 @@
 #include "../lib/identity.h"
 #include "../lib/journal.h"
 #include "../lib/segment.h"
-#include "ingest.h"
+#include "inlet.h"
 #include "keeper.h"
 #include "link.h"
 #include "log.h"
@@ -61,19 +61,10 @@ struct child {
 struct supervisor {
 	const char *conf_path;
 	struct settings *settings;
-	int journalfd, lock, conf_fd, dgram, dlist, tally_fd;
+	int journalfd, lock, conf_fd, tally_fd;
 	struct tally *tally; /* NULL: nothing is counted */
-	char ingest_path[INGEST_PATH];
-	struct statx ingest_mark; /* of that socket's file: inode and birth */
-	uint64_t rebind;          /* loop time of the next look at ingest's socket */
-	bool told_served;
-	bool lent; /* ingest's socket is the service manager's */
-	struct {
-		int fd; /* -1: none */
-		bool dlist;
-		char path[INGEST_PATH];
-		struct statx mark;
-	} parked; /* one that was lent, while notifysocket names another */
+	struct inlet inlet;
+	uint64_t rebind; /* loop time of the next look at it */
 	bool ready;
 	uint64_t began;
 	uint64_t ticked;
@@ -284,7 +275,7 @@ static void start(struct child *c)
 {
 	struct supervisor *s = c->super;
 	bool ingest = c->kind == TALLY_INGEST;
-	int more = !ingest ? s->tally_fd : s->dgram >= 0 ? s->dgram : s->dlist;
+	int more = ingest ? s->inlet.now.fd : s->tally_fd;
 	uv_stdio_container_t stdio[6] = {
 	    {.flags = UV_IGNORE},
 	    {.flags = UV_INHERIT_FD, .data.fd = 1},
@@ -301,7 +292,9 @@ static void start(struct child *c)
 	                ingest                     ? "--ingest"
 	                : c->kind == TALLY_METRICS ? "--metrics"
 	                                           : "--worker",
-	                ingest ? (s->dgram >= 0 ? "datagram" : "dlist") : c->name,
+	                !ingest              ? c->name
+	                : s->inlet.now.dlist ? "dlist"
+	                                     : "datagram",
 	                NULL};
 	if (c->kind == TALLY_METRICS)
 		args[4] = NULL;
@@ -381,101 +374,24 @@ static void retire(struct child *c)
 
 /* --- the stock socket --- */
 
-static void mark(const char *path, struct statx *x_r)
-{
-	if (statx(AT_FDCWD, path, 0, STATX_INO | STATX_BTIME, x_r) < 0)
-		memset(x_r, 0, sizeof *x_r);
-}
-
-/* The inode alone would not tell: it goes to the next file that is made. */
-static bool is_still(const char *path, const struct statx *was)
-{
-	struct statx x;
-	mark(path, &x);
-	return x.stx_ino && x.stx_ino == was->stx_ino &&
-	       x.stx_btime.tv_sec == was->stx_btime.tv_sec &&
-	       x.stx_btime.tv_nsec == was->stx_btime.tv_nsec;
-}
-
-static bool is_ours(const struct supervisor *s)
-{
-	return is_still(s->ingest_path, &s->ingest_mark);
-}
-
-/* The service manager lends a socket once. */
-static int borrow(struct supervisor *s, bool dlist)
-{
-	int fd = s->parked.fd;
-	if (fd < 0 || s->parked.dlist != dlist || strcmp(s->parked.path, s->ingest_path) != 0 ||
-	    !is_still(s->parked.path, &s->parked.mark))
-		return systemd_socket(s->ingest_path, dlist ? SOCK_STREAM : SOCK_DGRAM);
-	s->parked.fd = -1;
-	return fd;
-}
-
-static void park(struct supervisor *s)
-{
-	s->parked.dlist = s->dlist >= 0;
-	s->parked.fd = s->parked.dlist ? s->dlist : s->dgram;
-	memcpy(s->parked.path, s->ingest_path, sizeof s->parked.path);
-	s->parked.mark = s->ingest_mark;
-}
-
 static void bind_ingest(struct supervisor *s)
 {
-	char *why = NULL;
-	s->dgram = s->dlist = -1;
-	bool dlist;
-	int r = ingest_path(s->settings->conf, s->ingest_path, &dlist, &why);
-	int lent = r ? -1 : borrow(s, dlist);
-	s->lent = lent >= 0;
-	if (s->lent)
-		*(dlist ? &s->dlist : &s->dgram) = lent;
-	else if (r == 0)
-		r = ingest_bind(s->settings->conf, &s->dgram, &s->dlist, s->ingest_path, &why);
-	if (r == 0) {
-		mark(s->ingest_path, &s->ingest_mark);
+	if (inlet_open(&s->inlet, s->settings->conf))
 		add_child(s, "ingest", TALLY_INGEST);
-	} else if (!s->told_served) {
-		log_incident(r > 0 ? LOG_LEVEL_INFO : LOG_LEVEL_WARNING, "ingest", LOG_NOPOS,
-		             "%s; events of a Cyrus without the hook are not taken", why);
-		s->told_served = true;
-	}
-	free(why);
 }
 
-static void unbind_ingest(struct supervisor *s)
-{
-	if (s->dgram < 0 && s->dlist < 0)
-		return;
-	if (!s->lent && is_ours(s))
-		unlink(s->ingest_path);
-	if (s->lent && s->parked.fd < 0 && is_ours(s))
-		park(s);
-	else
-		close(s->dgram >= 0 ? s->dgram : s->dlist);
-	s->dgram = s->dlist = -1;
-}
-
-/* Every REBIND_MS: a socket that was somebody's may be free now, and ours may be gone: Cyrus's
- * master takes over the sockets of its cyrus.conf, whoever serves them. */
+/* Every REBIND_MS: a socket that was somebody's may be free now, and ours may be gone. */
 static void watch_ingest(struct supervisor *s)
 {
 	s->rebind = uv_now(&s->loop) + REBIND_MS;
-	if (s->dgram >= 0 || s->dlist >= 0) {
-		if (is_ours(s))
-			return;
-		log_incident(LOG_LEVEL_WARNING, "ingest", LOG_NOPOS,
-		             "another program took the socket %s over: take its line out of "
-		             "cyrus.conf, or set notifysocket",
-		             s->ingest_path);
+	if (inlet_taken(&s->inlet)) {
 		for (size_t i = 0; i < s->n_children; i++)
 			if (s->children[i]->kind == TALLY_INGEST)
 				retire(s->children[i--]);
-		unbind_ingest(s);
-		s->told_served = true;
+		inlet_close(&s->inlet);
 	}
-	bind_ingest(s);
+	if (s->inlet.now.fd < 0)
+		bind_ingest(s);
 }
 
 /* --- timers and signals --- */
@@ -738,10 +654,7 @@ static void reload(struct supervisor *s)
 	changed += ingest != NULL;
 	/* The socket stays while its path does: what waits in it is not lost. The next process
 	 * begins when the one before has ended, or the two would mix up the order. */
-	char path[INGEST_PATH], *why = NULL;
-	bool dlist;
-	if ((s->dgram >= 0 || s->dlist >= 0) && ingest_path(new->conf, path, &dlist, &why) == 0 &&
-	    strcmp(path, s->ingest_path) == 0 && dlist == (s->dlist >= 0)) {
+	if (inlet_serves(&s->inlet, new->conf)) {
 		if (ingest && ingest->running) {
 			ingest->again = true;
 			finish(ingest);
@@ -749,11 +662,10 @@ static void reload(struct supervisor *s)
 	} else {
 		if (ingest)
 			retire(ingest);
-		unbind_ingest(s);
-		s->told_served = false;
+		inlet_close(&s->inlet);
+		s->inlet.told = false;
 		bind_ingest(s);
 	}
-	free(why);
 	start_timers(s);
 	settings_free(&old);
 	log_incident(LOG_LEVEL_INFO, NULL, LOG_NOPOS,
@@ -815,12 +727,9 @@ static int cannot_start(struct supervisor *s, const char *what, char *why)
 
 int supervisor_main(const char *conf_path, struct settings *settings)
 {
-	struct supervisor s = {.journalfd = -1,
-	                       .conf_path = conf_path,
-	                       .settings = settings,
-	                       .dgram = -1,
-	                       .parked.fd = -1,
-	                       .dlist = -1};
+	struct supervisor s = {
+	    .journalfd = -1, .conf_path = conf_path, .settings = settings, .lock = -1};
+	inlet_init(&s.inlet);
 	const char *dir = conf_str(&settings->mboxevent, "mboxevent_journal");
 	char *why = NULL;
 
@@ -887,7 +796,7 @@ int supervisor_main(const char *conf_path, struct settings *settings)
 	             settings->n_sinks);
 	uv_run(&s.loop, UV_RUN_DEFAULT);
 
-	unbind_ingest(&s);
+	inlet_close(&s.inlet);
 	uv_walk(&s.loop, at_handle, NULL);
 	while (uv_run(&s.loop, UV_RUN_DEFAULT))
 		;
