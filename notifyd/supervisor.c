@@ -727,8 +727,7 @@ static int cannot_start(struct supervisor *s, const char *what, char *why)
 
 int supervisor_main(const char *conf_path, struct settings *settings)
 {
-	struct supervisor s = {
-	    .journalfd = -1, .conf_path = conf_path, .settings = settings, .lock = -1};
+	struct supervisor s = {.journalfd = -1, .conf_path = conf_path, .settings = settings};
 	inlet_init(&s.inlet);
 	const char *dir = conf_str(&settings->mboxevent, "mboxevent_journal");
 	char *why = NULL;
