@@ -324,7 +324,7 @@ def drain():
                     b.delete(queue)
         for kind, what in ways:
             at_least("amqp sink, %d events into a %s queue, properties %s" % (b.events, kind, what),
-                     "bare pipelined librabbitmq, the same bodies and properties, window %d"
+                     "bare pipelined librabbitmq, the same bodies, keys and properties, window %d"
                      % WINDOW, 0.95, median(rates[kind, what]["ours"]),
                      median(rates[kind, what]["bare"]), "%.0f events/s")
     finally:

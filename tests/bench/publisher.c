@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* A bare pipelined publisher: what librabbitmq does when it does nothing else. Persistent messages
- * with a message-id and confirms, at most WINDOW of them unconfirmed.
+ * with a message-id and confirms, at most WINDOW of them unconfirmed. Their routing keys are those
+ * of the amqp sink: RabbitMQ looks a user's permission up for each key that is not among the last
+ * twelve of a channel.
  *
  *   publisher PORT EXCHANGE QUEUE TYPE BODIES COUNT WINDOW [all]
  *                     declares both and the binding; bodies: a line each, used in turn, which are
@@ -12,6 +14,8 @@
  *   publisher PORT EXCHANGE QUEUE TYPE - COUNT arrivals
  *                     consumes so many; when each arrived, likewise. Tells on standard error
  *                     when it is ready. */
+#include "../../lib/catalog.h"
+
 #include <amqp.h>
 #include <amqp_tcp_socket.h>
 
@@ -27,9 +31,13 @@
 
 enum { CHANNEL = 1, FRAME_MAX = 131072, BATCH = 512, REST_US = 5000 };
 
-static amqp_bytes_t *bodies;
-static size_t n_bodies;
-static amqp_bytes_t exchange, key;
+struct message {
+	amqp_bytes_t body, key;
+};
+
+static struct message *messages;
+static size_t n_messages;
+static amqp_bytes_t exchange;
 static bool all;
 
 static void fail(const char *what)
@@ -45,6 +53,26 @@ static double now(void)
 	return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
 }
 
+/* Of an event's JSON: <group>.<event>. */
+static amqp_bytes_t key(const char *json)
+{
+	static const char member[] = "\"event\":\"", vendor[] = "vnd.cmu.";
+	char *text;
+	const char *name = strstr(json, member);
+	if (!name)
+		fail("a body is no event");
+	name += sizeof member - 1;
+	struct str event = {name, strcspn(name, "\"")};
+	const char *group = catalog_group(event);
+	if (!strncmp(name, vendor, sizeof vendor - 1)) {
+		event.s += sizeof vendor - 1;
+		event.len -= sizeof vendor - 1;
+	}
+	if (asprintf(&text, "%s.%.*s", group, (int)event.len, event.s) < 0)
+		fail("out of memory");
+	return amqp_cstring_bytes(text);
+}
+
 static void read_bodies(const char *path)
 {
 	char *line = NULL;
@@ -54,16 +82,17 @@ static void read_bodies(const char *path)
 	if (!f)
 		fail(path);
 	while ((n = getline(&line, &cap, f)) > 1) {
-		amqp_bytes_t *more = realloc(bodies, (n_bodies + 1) * sizeof *bodies);
+		struct message *more = realloc(messages, (n_messages + 1) * sizeof *messages);
 		char *copy = strndup(line, (size_t)n - 1);
 		if (!more || !copy)
 			fail("out of memory");
-		bodies = more;
-		bodies[n_bodies++] = amqp_cstring_bytes(copy);
+		messages = more;
+		messages[n_messages].body = amqp_cstring_bytes(copy);
+		messages[n_messages++].key = key(copy);
 	}
 	fclose(f);
 	free(line);
-	if (!n_bodies)
+	if (!n_messages)
 		fail("no bodies");
 }
 
@@ -101,7 +130,7 @@ static amqp_connection_state_t dial(int port, const char *queue, const char *typ
 	return c;
 }
 
-/* What broker and wire have to do with them is the same for all events. */
+/* What broker and wire have to do with these is the same for all events. */
 static void add_all(amqp_basic_properties_t *p)
 {
 	static const char *const headers[][2] = {
@@ -134,7 +163,8 @@ static void publish(amqp_connection_state_t c, unsigned long n)
 	    .message_id = amqp_cstring_bytes(id)};
 	if (all)
 		add_all(&properties);
-	if (amqp_basic_publish(c, CHANNEL, exchange, key, 1, 0, &properties, bodies[n % n_bodies]))
+	if (amqp_basic_publish(c, CHANNEL, exchange, messages[n % n_messages].key, 1, 0,
+	                       &properties, messages[n % n_messages].body))
 		fail("can't publish");
 }
 
@@ -188,7 +218,7 @@ static void pipeline(amqp_connection_state_t c, unsigned long count, unsigned lo
 	while (sent < count || inflight) {
 		cork(c, 1);
 		for (int i = 0; i < BATCH && sent < count && inflight < window; i++) {
-			bytes += bodies[sent % n_bodies].len;
+			bytes += messages[sent % n_messages].body.len;
 			publish(c, sent++);
 			inflight++;
 		}
@@ -234,7 +264,6 @@ int main(int argc, char **argv)
 	int port = atoi(argv[1]);
 	unsigned long count = strtoul(argv[6], NULL, 10);
 	exchange = amqp_cstring_bytes(argv[2]);
-	key = amqp_cstring_bytes("message.MessageNew");
 	if (strcmp(argv[5], "-") != 0)
 		read_bodies(argv[5]);
 	amqp_connection_state_t c = dial(port, argv[3], argv[4]);

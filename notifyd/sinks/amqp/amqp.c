@@ -336,11 +336,17 @@ static void serve(struct sink *sink, struct amqp *a)
 
 /* --- send and flush --- */
 
-static bool full(const struct amqp *a, size_t more)
+/* Whether so many bytes more would be too much, whatever room the socket has. */
+static bool enough(const struct amqp *a, size_t more)
 {
 	size_t n = confirm_count(&a->confirm);
 	return a->refused || connection_blocked(a->connection) || n >= a->window ||
-	       (n && a->confirm.bytes + more > WINDOW_BYTES) || connection_full(a->connection);
+	       (n && a->confirm.bytes + more > WINDOW_BYTES);
+}
+
+static bool full(const struct amqp *a)
+{
+	return enough(a, 0) || connection_full(a->connection);
 }
 
 static int amqp_send(struct sink *sink, const struct record *rec)
@@ -349,7 +355,7 @@ static int amqp_send(struct sink *sink, const struct record *rec)
 
 	if (a->code)
 		return SINK_FULL; /* flush() tells what is confirmed before it tells the failure */
-	if (full(a, rec->json.len))
+	if (enough(a, rec->json.len))
 		return SINK_FULL;
 	if (a->limit && rec->json.len > a->limit)
 		return sink_why(sink, SINK_DROP,
@@ -357,13 +363,14 @@ static int amqp_send(struct sink *sink, const struct record *rec)
 		                rec->json.len, a->limit);
 	if (message_set(&a->message, sink->uuid, rec))
 		return sink_why(sink, SINK_RETRY, "out of memory");
-	if (message_properties_max(&a->message) + 20 > connection_frame_max(a->connection))
+	size_t properties_max = message_properties_max(&a->message);
+	if (properties_max + 20 > connection_frame_max(a->connection))
 		return sink_why(sink, SINK_DROP,
 		                "its user, owner and mailbox names are too long for "
 		                "the headers of an AMQP message");
 	amqp_bytes_t body = {rec->json.len, (void *)(uintptr_t)rec->json.s};
 	if (connection_publish(a->connection, a->target->topology.exchange, a->message.key,
-	                       &a->message.properties, body))
+	                       &a->message.properties, properties_max, body))
 		return SINK_FULL;
 	if (!confirm_count(&a->confirm))
 		a->progress = connection_now();
@@ -454,7 +461,7 @@ static int amqp_flush(struct sink *sink, int wait_ms, uint64_t *confirmed_r, siz
 {
 	struct amqp *a = sink->state;
 	int64_t deadline = wait_ms > 0 ? connection_now() + wait_ms : 0;
-	bool was_full = full(a, 0), progress = false;
+	bool was_full = full(a), progress = false;
 
 	for (;;) {
 		if (!a->code)
@@ -462,7 +469,7 @@ static int amqp_flush(struct sink *sink, int wait_ms, uint64_t *confirmed_r, siz
 		progress = settle(a, confirmed_r);
 		judge(sink, a);
 		int64_t left = deadline ? deadline - connection_now() : 0;
-		if (progress || a->code || homeless(a) || left <= 0 || (was_full && !full(a, 0)))
+		if (progress || a->code || homeless(a) || left <= 0 || (was_full && !full(a)))
 			break;
 		connection_wait(a->connection, left);
 	}

@@ -24,14 +24,16 @@
 #define TICK_MS   1000 /* the library sends its heartbeats when it is asked for frames */
 #define LEAVE_MS  250  /* for the answer to connection.close */
 #define SMALL     8192 /* fits a third of any socket's buffer */
+#define FRAMES    256  /* what a message's frames, and TLS records, take around it */
 
 struct connection {
 	amqp_connection_state_t amqp;
 	int64_t beat, timeout; /* milliseconds */
 	int64_t last_in;       /* when bytes were last seen to come */
 	bool full, blocked, broken, corked;
-	bool mute;       /* publishing failed: what the broker said before is still read */
-	size_t last_len; /* of the last body published */
+	bool mute;        /* publishing failed: what the broker said before is still read */
+	size_t room;      /* bytes that surely fit the socket's buffer still; 0: not known */
+	size_t last_size; /* of the last message published */
 	int code;
 	struct tls_refusal refusal;
 	char why[224];
@@ -158,8 +160,11 @@ static short ready(struct connection *c, short events, int64_t ms)
 		return 0;
 	if (p.revents & POLLIN)
 		c->last_in = connection_now();
-	if (p.revents & POLLOUT)
+	/* A third of the socket's buffer is free then. */
+	if (p.revents & POLLOUT) {
 		c->full = false;
+		c->room = SMALL;
+	}
 	return p.revents;
 }
 
@@ -367,7 +372,7 @@ static void method(struct connection *c, const amqp_frame_t *f)
 		 * still in the socket would break the connection and go out twice. But where a
 		 * large message has filled it to the brim, the library's next heartbeat would wait
 		 * for all that time: better it breaks. */
-		if (c->last_len <= SMALL || ready(c, POLLOUT, 0) & POLLOUT)
+		if (c->last_size <= SMALL || ready(c, POLLOUT, 0) & POLLOUT)
 			user_timeout(c, 0);
 		break;
 	case AMQP_CONNECTION_UNBLOCKED_METHOD:
@@ -407,6 +412,7 @@ int connection_next(struct connection *c, bool awaiting, amqp_frame_t *f_r)
 {
 	static const struct timeval at_once;
 	cork(c, false);
+	c->room = 0; /* the library may send, and there may be a pause: late() */
 	/* The library swallows heartbeats: seen before it does. */
 	if (!c->broken && connection_now() - c->last_in >= TICK_MS)
 		ready(c, POLLIN, 0);
@@ -439,21 +445,35 @@ static bool late(const struct connection *c)
 	return c->beat && connection_now() - c->last_in > c->beat;
 }
 
-int connection_publish(struct connection *c, const char *exchange, amqp_bytes_t key,
-                       const amqp_basic_properties_t *properties, amqp_bytes_t body)
+/* Whether a message may be handed to the library, which then does not wait: for a small one there
+ * is room, and so there is for heartbeats after it; for how long it may wait with a large one
+ * TCP_USER_TIMEOUT is the bound. One poll() serves several: it costs as much as a send(). */
+static bool takes(struct connection *c, size_t size)
 {
-	if (c->broken || c->mute || late(c))
+	if (size > c->room) {
+		if (late(c))
+			return false;
+		c->full = true;
+		if (!(ready(c, POLLOUT, 0) & POLLOUT))
+			return false;
+	}
+	c->room -= size < c->room ? size : c->room;
+	c->last_size = size;
+	return true;
+}
+
+int connection_publish(struct connection *c, const char *exchange, amqp_bytes_t key,
+                       const amqp_basic_properties_t *properties, size_t properties_max,
+                       amqp_bytes_t body)
+{
+	amqp_bytes_t to = amqp_cstring_bytes(exchange);
+	if (c->broken || c->mute ||
+	    !takes(c, FRAMES + to.len + key.len + properties_max + body.len))
 		return CONNECTION_FULL;
-	/* POLLOUT means that a third of the socket's buffer is free, so that no message waits but a
-	 * large one, for which TCP_USER_TIMEOUT is the bound; and heartbeats find room still. */
-	c->full = true;
-	if (!(ready(c, POLLOUT, 0) & POLLOUT))
-		return CONNECTION_FULL;
-	c->last_len = body.len;
 	cork(c, true);
 	errno = 0;
-	int status = amqp_basic_publish(c->amqp, CONNECTION_CHANNEL, amqp_cstring_bytes(exchange),
-	                                key, 1, 0, properties, body);
+	int status =
+	    amqp_basic_publish(c->amqp, CONNECTION_CHANNEL, to, key, 1, 0, properties, body);
 	if (!status)
 		return 0;
 	failed(c, status);

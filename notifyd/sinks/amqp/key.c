@@ -69,7 +69,8 @@ void key_word(struct buf *key, struct str s)
 		buf_addc(key, '-');
 	for (size_t i = 0, n; i < s.len; i += n) {
 		n = utf8_sequence(p + i, s.len - i);
-		if (!n || p[i] <= ' ' || p[i] == 0x7f || strchr(".%*#", p[i]) || dash) {
+		if (!n || p[i] <= ' ' || p[i] == 0x7f || p[i] == '.' || p[i] == '%' ||
+		    p[i] == '*' || p[i] == '#' || dash) {
 			buf_addf(key, "%%%02X", p[i]);
 			n = 1;
 		} else {

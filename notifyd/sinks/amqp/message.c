@@ -116,7 +116,8 @@ size_t message_properties_max(const struct message *m)
 {
 	const amqp_basic_properties_t *p = &m->properties;
 	/* Flags, delivery-mode, timestamp, four short strings, the headers' own length. */
-	size_t n = 2 + 1 + 8 + 4 * 256 + 4;
+	size_t n = 2 + 1 + 8 + 4 + p->message_id.len + p->content_type.len + p->type.len +
+	           p->app_id.len + 4;
 	for (int i = 0; i < p->headers.num_entries; i++) {
 		const amqp_table_entry_t *e = &p->headers.entries[i];
 		n += 1 + e->key.len + 1 + 4 + e->value.value.bytes.len;

@@ -1,0 +1,145 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Against a broker that logs everybody in, says nothing more, and reads only when it is told to. */
+#include "../../notifyd/sinks/amqp/connection.h"
+
+#include <netinet/in.h>
+#include <poll.h>
+#include <pthread.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#define PROMPT  200 /* milliseconds: far more than a call takes that does not wait */
+#define PATIENT 60  /* seconds, after which one that waits for ever ends the test */
+
+/* connection.start (0-9, no properties, PLAIN, en_US), .tune (one channel, frames of 128 KB, a
+ * heartbeat of 1 s), .open-ok, channel.open-ok */
+static const char greeting[] =
+    "\1\0\0\0\0\0\34\0\12\0\12\0\11\0\0\0\0\0\0\0\5PLAIN\0\0\0\5en_US\316"
+    "\1\0\0\0\0\0\14\0\12\0\36\0\1\0\2\0\0\0\1\316"
+    "\1\0\0\0\0\0\5\0\12\0\51\0\316"
+    "\1\0\1\0\0\0\10\0\24\0\13\0\0\0\0\316";
+
+static int listening, broker;
+static struct connection *c;
+
+static void *greet(void *arg)
+{
+	broker = accept(listening, NULL, NULL);
+	if (broker >= 0 && send(broker, greeting, sizeof greeting - 1, MSG_NOSIGNAL) < 0)
+		perror("send");
+	return arg;
+}
+
+static void connect_with(int heartbeat)
+{
+	struct sockaddr_in a = {.sin_family = AF_INET, .sin_addr = {htonl(INADDR_LOOPBACK)}};
+	socklen_t len = sizeof a;
+	int code, small = 4096;
+	char why[224];
+	pthread_t thread;
+
+	alarm(PATIENT);
+	listening = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	assert_true(listening >= 0);
+	setsockopt(listening, SOL_SOCKET, SO_RCVBUF, &small, sizeof small);
+	assert_int_equal(bind(listening, (struct sockaddr *)&a, sizeof a), 0);
+	assert_int_equal(getsockname(listening, (struct sockaddr *)&a, &len), 0);
+	assert_int_equal(listen(listening, 1), 0);
+	assert_int_equal(pthread_create(&thread, NULL, greet, NULL), 0);
+	struct connection_options opt = {.host = "127.0.0.1",
+	                                 .port = ntohs(a.sin_port),
+	                                 .vhost = "/",
+	                                 .user = "guest",
+	                                 .password = "guest",
+	                                 .name = "test",
+	                                 .heartbeat = heartbeat,
+	                                 .timeout = 10000};
+	if (connection_open(&c, &opt, connection_now() + 10000, &code, why, sizeof why))
+		fail_msg("%s", why);
+	assert_int_equal(pthread_join(thread, NULL), 0);
+}
+
+static void leave(void)
+{
+	connection_close(&c, false);
+	close(broker);
+	close(listening);
+	alarm(0);
+}
+
+static int publish(size_t size)
+{
+	static char body[100000];
+	static const amqp_basic_properties_t none;
+	int64_t begin = connection_now();
+	int r = connection_publish(c, "mail.events", amqp_cstring_bytes("message.MessageNew"),
+	                           &none, 2, (amqp_bytes_t){size, body});
+	assert_in_range(connection_now() - begin, 0, PROMPT);
+	return r;
+}
+
+/* How many the socket took. */
+static int publish_all(size_t size)
+{
+	int n = 0;
+	while (publish(size) == 0)
+		assert_in_range(++n, 1, 1000000);
+	assert_true(connection_full(c));
+	return n;
+}
+
+static void a_full_socket(void **state)
+{
+	static const size_t sizes[] = {0, 1, 700, 2500, 8000, 20000};
+	static char waste[1 << 16];
+	(void)state;
+	for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
+		connect_with(0);
+		assert_in_range(publish_all(sizes[i]), 1, 1000000);
+		assert_int_equal(publish(sizes[i]), CONNECTION_FULL);
+
+		/* There is room again. */
+		while (connection_full(c)) {
+			while (recv(broker, waste, sizeof waste, MSG_DONTWAIT) > 0)
+				;
+			connection_wait(c, 10);
+		}
+		assert_int_equal(publish(sizes[i]), 0);
+
+		/* Nor would a heartbeat wait. */
+		publish_all(sizes[i]);
+		int fd = amqp_get_sockfd(connection_request(c, connection_now() + 1000));
+		assert_int_equal(send(fd, waste, 8, MSG_DONTWAIT | MSG_NOSIGNAL), 8);
+		leave();
+	}
+}
+
+/* Of librabbitmq's 0.11 that could wait without end once a heartbeat is missed. */
+static void a_missed_heartbeat(void **state)
+{
+	amqp_frame_t f;
+	(void)state;
+	connect_with(1);
+	assert_int_equal(publish(700), 0);
+	assert_int_equal(publish(700), 0);
+	assert_int_equal(connection_next(c, false, &f), 0);
+	poll(NULL, 0, 1100);
+	assert_int_equal(publish(700), CONNECTION_FULL);
+	assert_true(connection_full(c));
+	leave();
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+	    cmocka_unit_test(a_full_socket),
+	    cmocka_unit_test(a_missed_heartbeat),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
