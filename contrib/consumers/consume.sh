@@ -24,20 +24,20 @@ E
 }
 
 # One message, on standard input. Event and id are one row, on disk when sqlite3 ends. The text goes
-# as hex, whatever it holds. When amqp-consume is killed as it hands one over, only a piece arrives: no
-# piece of a JSON object is JSON, so -bail ends this, and the broker sends it again.
+# as hex, whatever it holds. When amqp-consume is killed as it hands one over, a piece of it arrives,
+# which is no JSON; there is nobody then to acknowledge it, so the broker sends it again.
 work() {
 	hex=$(od -An -v -tx1 | tr -d ' \n') || return
 	id=$(printf '%s' "$hex" | sha256sum) || return
-	sqlite3 -bail "$CONSUME_INTO" > /dev/null << SQL
+	sqlite3 -bail "$CONSUME_INTO" >&2 << SQL
 .timeout 10000
 PRAGMA synchronous = FULL;
-CREATE TEMP TABLE whole (body CHECK (json_valid(body)));
-INSERT INTO whole VALUES (CAST(X'$hex' AS TEXT));
+CREATE TEMP TABLE came AS SELECT CAST(X'$hex' AS TEXT) AS body;
 BEGIN IMMEDIATE;
-INSERT OR IGNORE INTO events (id, body) VALUES ('${id%% *}', CAST(X'$hex' AS TEXT));
+INSERT OR IGNORE INTO events (id, body) SELECT '${id%% *}', body FROM came WHERE json_valid(body);
 DELETE FROM events WHERE n <= (SELECT max(n) FROM events) - $CONSUME_KEEP;
 COMMIT;
+SELECT 'consume: no mail event: dropped' FROM came WHERE NOT json_valid(body);
 SQL
 }
 

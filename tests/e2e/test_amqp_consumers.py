@@ -330,6 +330,23 @@ def by_shell(world):
          sorted((w, n) for w in ("w0", "w1") for n in range(FEW // 2)), "events")
 
 
+@case("the shell's: a piece of an event, of an amqp-consume that was killed, is no event")
+def piece(world):
+    if not world.shell:
+        raise tap.Skip("amqp-consume or sqlite3 is missing (packages amqp-tools, sqlite3)")
+    before = len(rows(world))
+    event = '{"event":"FlagsSet","nested":{"a":"b"},"user":"piece"}'
+    for text, more in (("", 0), (event[:36], 0), (event, 1)):
+        # As amqp-consume calls it; it ends what called it when the work fails.
+        r = world.box.run(["/bin/sh", "-c", '"$0"; exit 7', world.source("consume.sh")],
+                          input=text, check=False, user=world.box.user,
+                          env={"CONSUME_INTO": world.shell.at("events.sqlite"),
+                               "CONSUME_KEEP": "100000"})
+        same(r.returncode, 7, "status")
+        same(len(rows(world)) - before, more, "rows after %r" % text)
+        same("dropped" in r.stderr, not more, r.stderr)
+
+
 def sent(world, sink):
     """How many the sink has delivered since the journal was made."""
     told = json.loads(world.notifyd.ctl("status", "--json", check=False).stdout)
