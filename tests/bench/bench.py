@@ -557,4 +557,5 @@ def main():
              " (quick)" if QUICK else "", RUNS, load, os.getloadavg()[0], table()))
 
 
-main()
+if __name__ == "__main__":
+    main()
