@@ -15,7 +15,6 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "lost.h"
 #include "rescue.h"
 #include "room.h"
 
@@ -53,12 +52,15 @@ struct journal {
 	int64_t unsynced;   /* when that could not be mended */
 	dev_t dev;          /* the directory that fd is in, */
 	ino_t ino;
-	time_t looked;       /* and when its path was last seen to lead there, monotonic seconds */
-	int64_t refused;     /* when a new segment was refused, to ask again only after a while */
-	const char *why;     /* why it was refused */
-	bool foreign;        /* the directory is another version's: not a byte into it */
-	unsigned lost;       /* since the last append that succeeded */
-	unsigned unrecorded; /* of these, not yet in the counter file */
+	time_t looked;   /* and when its path was last seen to lead there, monotonic seconds */
+	int64_t refused; /* when a new segment was refused, to ask again only after a while */
+	const char *why; /* why it was refused, */
+	enum lost_reason barred;        /* and as what that counts */
+	bool foreign;                   /* the directory is another version's: not a byte into it */
+	enum lost_reason reason;        /* of the last failure */
+	unsigned lost;                  /* since the last append that succeeded */
+	unsigned unrecorded;            /* of these, not yet in the counter file, */
+	unsigned reasons[LOST_REASONS]; /* and as what each is to be counted */
 	struct buf record;
 };
 
@@ -163,6 +165,7 @@ static void inherit(struct journal *j)
 		return;
 	forget(j);
 	j->lost = j->unrecorded = 0;
+	memset(j->reasons, 0, sizeof j->reasons);
 	j->pid = pid;
 }
 
@@ -172,11 +175,12 @@ static int opendir_fd(const struct journal *j)
 }
 
 /* Bytes that a new segment may grow to, or 0 with *why_r when there is no room for one. */
-static uint64_t room(const struct journal *j, int dirfd, const uint64_t *bases, ssize_t n,
+static uint64_t room(struct journal *j, int dirfd, const uint64_t *bases, ssize_t n,
                      const char **why_r)
 {
 	struct room room;
 	if (room_measure(dirfd, &j->opt, bases, n, &room) < 0) {
+		j->reason = lost_reason(errno);
 		*why_r = "cannot ask for the room of the journal's file system";
 		return 0;
 	}
@@ -186,11 +190,12 @@ static uint64_t room(const struct journal *j, int dirfd, const uint64_t *bases, 
 	if (getrlimit(RLIMIT_FSIZE, &rl) == 0 && rl.rlim_cur / 2 < limit)
 		limit = rl.rlim_cur / 2;
 	if (limit < LIMIT_MIN) {
+		j->reason = LOST_FILE_SIZE_LIMIT;
 		*why_r = "this process's file size limit is too small for a journal";
 		return 0;
 	}
 	room.segment = limit;
-	const char *refusal = room_refusal(&room);
+	const char *refusal = room_refusal(&room, &j->reason);
 	if (refusal)
 		*why_r = refusal;
 	return refusal ? 0 : limit;
@@ -212,11 +217,13 @@ static int use(struct journal *j, int dirfd, int fd, const struct segment *seg, 
 	struct stat st, dir;
 	fd = above_stdio(fd);
 	if (fd < 0) {
+		j->reason = LOST_DESCRIPTORS;
 		*why_r = "no descriptor is left for the journal's segment";
 		return -1;
 	}
 	if (mark(fd, &j->mark) < 0 || fstat(fd, &st) < 0 || fstat(dirfd, &dir) < 0) {
 		close(fd);
+		j->reason = LOST_OTHER;
 		*why_r = "cannot stat the journal's segment";
 		return -1;
 	}
@@ -286,6 +293,7 @@ static int attach(struct journal *j, uint64_t at_least, const char **why_r)
 	uint64_t *bases = NULL;
 	int fd = -1, dirfd = opendir_fd(j), r = -1;
 	j->foreign = false;
+	j->reason = dirfd < 0 ? lost_reason(errno) : LOST_OTHER;
 	*why_r = "the journal's segments change faster than this process can follow";
 	if (dirfd < 0) {
 		*why_r = errno == ENOENT
@@ -306,6 +314,7 @@ static int attach(struct journal *j, uint64_t at_least, const char **why_r)
 		ssize_t n = segment_list(dirfd, &bases);
 		if (n < 0) {
 			bases = NULL;
+			j->reason = lost_reason(errno);
 			*why_r = "cannot read the journal directory";
 			break;
 		}
@@ -335,6 +344,7 @@ static int attach(struct journal *j, uint64_t at_least, const char **why_r)
 			if (fd < 0 && why == ENOENT)
 				continue; /* trimmed, so there is a newer one */
 			if (fd < 0 && why != EBADMSG && why != EPROTONOSUPPORT) {
+				j->reason = lost_reason(why);
 				*why_r = "cannot open the journal's newest segment (permissions?)";
 				break;
 			}
@@ -344,6 +354,7 @@ static int attach(struct journal *j, uint64_t at_least, const char **why_r)
 			if (fd >= 0)
 				close(fd);
 			if (left < 0) {
+				j->reason = lost_reason(errno);
 				*why_r = "cannot seal the segment of another boot (no space?)";
 				break;
 			}
@@ -372,6 +383,7 @@ static int attach(struct journal *j, uint64_t at_least, const char **why_r)
 		if (journal_identity(dirfd, new.uuid, former) < 0) {
 			j->foreign = errno == EPROTONOSUPPORT;
 			if (j->foreign) {
+				j->reason = LOST_VERSION;
 				*why_r = "the journal directory is of a version that this hook "
 					 "does not know: install the one that made it, or set "
 					 "mboxevent_journal to another directory";
@@ -383,11 +395,13 @@ static int attach(struct journal *j, uint64_t at_least, const char **why_r)
 		 * power cut their positions must not come again. */
 		begins |= new.base - newest >= SEGMENT_BOOT_GAP;
 		if (begins && boots_begin(dirfd, new.boot, new.base) < 0) {
+			j->reason = lost_reason(errno);
 			*why_r = "cannot write the journal's file 'boots' (permissions? disk?)";
 			break;
 		}
 		int made = segment_create(dirfd, &new);
 		if (made < 0) {
+			j->reason = lost_reason(errno);
 			*why_r = errno == ENOSPC || errno == EDQUOT
 			             ? "no room for a new journal segment"
 			             : "cannot make a journal segment (permissions?)";
@@ -423,6 +437,7 @@ static int ready(struct journal *j, const char **why_r)
 	int64_t t = now();
 	if (j->refused && t >= j->refused && t - j->refused < 100000) {
 		*why_r = j->why;
+		j->reason = j->barred;
 		return -1;
 	}
 	j->refused = 0;
@@ -432,6 +447,7 @@ static int ready(struct journal *j, const char **why_r)
 		if (attach(j, at_least, why_r) < 0) {
 			j->refused = t;
 			j->why = *why_r;
+			j->barred = j->reason;
 			return -1;
 		}
 		if (old.fd >= 0)
@@ -439,6 +455,7 @@ static int ready(struct journal *j, const char **why_r)
 		if (!j->next_base)
 			return 0;
 	}
+	j->reason = LOST_OTHER;
 	*why_r = "the journal's segments change faster than this process can follow";
 	return -1;
 }
@@ -494,12 +511,14 @@ static off_t append(struct journal *j, const struct buf *record, const char **wh
 	for (int tries = 0; tries < 3; tries++) {
 		ssize_t n = put(j, record->s, record->len);
 		if (n < 0) {
+			j->reason = lost_reason(errno);
 			*why_r = put_error(errno);
 			return -1;
 		}
 		if ((size_t)n == record->len)
 			return lseek(j->fd, 0, SEEK_CUR);
 	}
+	j->reason = LOST_NO_SPACE;
 	*why_r = put_error(ENOSPC);
 	return -1;
 }
@@ -567,6 +586,7 @@ static int store(struct journal *j, const struct record *rec, uint64_t *pos_r, c
 	struct record r = *rec;
 	r.lost = j->lost;
 	if (record_encode(&j->record, RECORD_EVENT, &r, now()) < 0) {
+		j->reason = j->record.failed ? LOST_MEMORY : LOST_TOO_LARGE;
 		*why_r = j->record.failed ? "out of memory" : "the event is longer than 32 MB";
 		return -1;
 	}
@@ -580,6 +600,7 @@ static int store(struct journal *j, const struct record *rec, uint64_t *pos_r, c
 		if ((uint64_t)end > j->seg.limit) {
 			ssize_t sealed = segment_seal(j->fd, &j->seg, start, &j->next_base);
 			if (sealed < 0) {
+				j->reason = lost_reason(errno);
 				*why_r = "cannot read the journal's segment back";
 				return -1;
 			}
@@ -593,6 +614,7 @@ static int store(struct journal *j, const struct record *rec, uint64_t *pos_r, c
 			seal(j);
 		return r;
 	}
+	j->reason = LOST_OTHER;
 	*why_r = "the journal's segments change faster than this process can follow";
 	return -1;
 }
@@ -608,9 +630,9 @@ int journal_append(struct journal *j, const struct record *rec, uint64_t *pos_r,
 		if (pos_r)
 			*pos_r = pos;
 		if (j->unrecorded)
-			journal_lost(j, 0);
+			journal_lost(j, LOST_UNKNOWN, 0);
 	} else {
-		journal_lost(j, 1);
+		journal_lost(j, j->reason, 1);
 	}
 	if (j->record.cap > KEEP)
 		buf_free(&j->record);
@@ -618,18 +640,24 @@ int journal_append(struct journal *j, const struct record *rec, uint64_t *pos_r,
 	return r;
 }
 
-void journal_lost(struct journal *j, unsigned n)
+void journal_lost(struct journal *j, enum lost_reason reason, unsigned n)
 {
 	int before = errno;
 	inherit(j);
 	j->lost += n;
 	j->unrecorded += n;
+	j->reasons[reason] += n;
 	struct rlimit rl; /* with hardly any room in files at all, counting would raise SIGXFSZ */
 	bool may = getrlimit(RLIMIT_FSIZE, &rl) == 0 && rl.rlim_cur >= LIMIT_MIN;
 	int dirfd = may && !j->foreign ? opendir_fd(j) : -1;
 	if (dirfd >= 0) {
-		if (lost_add(dirfd, j->unrecorded) == 0)
-			j->unrecorded = 0;
+		for (int i = 0; i < LOST_REASONS; i++) {
+			if (!j->reasons[i] ||
+			    lost_add(dirfd, (enum lost_reason)i, j->reasons[i]) < 0)
+				continue;
+			j->unrecorded -= j->reasons[i];
+			j->reasons[i] = 0;
+		}
 		close(dirfd);
 	}
 	errno = before;
