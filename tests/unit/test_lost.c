@@ -265,6 +265,28 @@ static void test_room(void **state)
 	only(LOST_MIN_FREE, 2);
 }
 
+/* For a tenth of a second it is not asked whether there is room again: why there was none is kept,
+ * whatever else fails meanwhile. */
+static void test_not_asked(void **state)
+{
+	(void)state;
+	const struct journal_options full = {.segment_size = 64 << 10, .min_free = 100};
+	static char json[RECORD_MAX];
+	const struct record large = {.event = STR("Login"), .json = {json, sizeof json}};
+	struct journal *j;
+	const char *why;
+	uint64_t counts[LOST_REASONS];
+	assert_int_equal(journal_open(&j, fixture_dir, &full, &why), 0);
+	assert_int_equal(journal_append(j, &event, NULL, &why), -1);
+	assert_int_equal(journal_append(j, &large, NULL, &why), -1);
+	assert_int_equal(journal_append(j, &event, NULL, &why), -1);
+	assert_non_null(strstr(why, "mboxevent_min_free"));
+	assert_int_equal(lost_read(fixture_fd, counts), 0);
+	assert_int_equal(counts[LOST_MIN_FREE], 2);
+	assert_int_equal(counts[LOST_TOO_LARGE], 1);
+	journal_close(&j);
+}
+
 static void test_caller_and_size(void **state)
 {
 	(void)state;
@@ -426,11 +448,11 @@ int main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, fixture_setup, fixture_teardown)
 	const struct CMUnitTest tests[] = {
-	    T(test_each),        T(test_no_file),         T(test_former_file),
-	    T(test_cannot_grow), T(test_beside_former),   T(test_write_faults),
-	    T(test_room),        T(test_caller_and_size), T(test_file_size),
-	    T(test_permission),  T(test_pending),         T(test_version),
-	    T(test_words),
+	    T(test_each),        T(test_no_file),       T(test_former_file),
+	    T(test_cannot_grow), T(test_beside_former), T(test_write_faults),
+	    T(test_room),        T(test_not_asked),     T(test_caller_and_size),
+	    T(test_file_size),   T(test_permission),    T(test_pending),
+	    T(test_version),     T(test_words),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
