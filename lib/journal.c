@@ -2,7 +2,6 @@
 #include "journal.h"
 
 #include "boots.h"
-#include "follows.h"
 #include "segment.h"
 
 #include <errno.h>
@@ -17,7 +16,6 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "lost.h"
 #include "rescue.h"
 #include "room.h"
 
@@ -57,12 +55,15 @@ struct journal {
 	int64_t unsynced;   /* when that could not be mended */
 	dev_t dev;          /* the directory that fd is in, */
 	ino_t ino;
-	time_t looked;       /* and when its path was last seen to lead there, monotonic seconds */
-	int64_t refused;     /* when a new segment was refused, to ask again only after a while */
-	const char *why;     /* why it was refused */
-	bool foreign;        /* the directory is another version's: not a byte into it */
-	unsigned lost;       /* since the last append that succeeded */
-	unsigned unrecorded; /* of these, not yet in the counter file */
+	time_t looked;   /* and when its path was last seen to lead there, monotonic seconds */
+	int64_t refused; /* when a new segment was refused, to ask again only after a while */
+	const char *why; /* why it was refused, */
+	enum lost_reason barred;        /* and as what that counts */
+	bool foreign;                   /* the directory is another version's: not a byte into it */
+	enum lost_reason reason;        /* of the last failure */
+	unsigned lost;                  /* since the last append that succeeded */
+	unsigned unrecorded;            /* of these, not yet in the counter file, */
+	unsigned reasons[LOST_REASONS]; /* and as what each is to be counted */
 	struct buf record;
 };
 
@@ -180,6 +181,7 @@ static void inherit(struct journal *j)
 		return;
 	forget(j);
 	j->lost = j->unrecorded = 0;
+	memset(j->reasons, 0, sizeof j->reasons);
 	j->pid = getpid();
 	if (j->here)
 		*j->here = 1;
@@ -191,11 +193,12 @@ static int opendir_fd(const struct journal *j)
 }
 
 /* Bytes that a new segment may grow to, or 0 with *why_r when there is no room for one. */
-static uint64_t room(const struct journal *j, int dirfd, const uint64_t *bases, ssize_t n,
+static uint64_t room(struct journal *j, int dirfd, const uint64_t *bases, ssize_t n,
                      const char **why_r)
 {
 	struct room room;
 	if (room_measure(dirfd, &j->opt, bases, n, &room) < 0) {
+		j->reason = lost_reason(errno);
 		*why_r = "cannot ask for the room of the journal's file system";
 		return 0;
 	}
@@ -205,11 +208,12 @@ static uint64_t room(const struct journal *j, int dirfd, const uint64_t *bases, 
 	if (getrlimit(RLIMIT_FSIZE, &rl) == 0 && rl.rlim_cur / 2 < limit)
 		limit = rl.rlim_cur / 2;
 	if (limit < LIMIT_MIN) {
+		j->reason = LOST_FILE_SIZE_LIMIT;
 		*why_r = "this process's file size limit is too small for a journal";
 		return 0;
 	}
 	room.segment = limit;
-	const char *refusal = room_refusal(&room);
+	const char *refusal = room_refusal(&room, &j->reason);
 	if (refusal)
 		*why_r = refusal;
 	return refusal ? 0 : limit;
@@ -231,11 +235,13 @@ static int use(struct journal *j, int dirfd, int fd, const struct segment *seg, 
 	struct stat st, dir;
 	fd = above_stdio(fd);
 	if (fd < 0) {
+		j->reason = LOST_DESCRIPTORS;
 		*why_r = "no descriptor is left for the journal's segment";
 		return -1;
 	}
 	if (mark(fd, &j->mark) < 0 || fstat(fd, &st) < 0 || fstat(dirfd, &dir) < 0) {
 		close(fd);
+		j->reason = LOST_OTHER;
 		*why_r = "cannot stat the journal's segment";
 		return -1;
 	}
@@ -248,17 +254,6 @@ static int use(struct journal *j, int dirfd, int fd, const struct segment *seg, 
 	if ((uint64_t)st.st_size > seg->limit)
 		segment_seal(fd, seg, st.st_size, &j->next_base);
 	return 0;
-}
-
-/* Where a segment begins that follows `seg`, which nobody can append to: it is of another boot or
- * version, or its header is damaged. */
-static uint64_t beyond(int dirfd, uint64_t base)
-{
-	char name[SEGMENT_NAME + 1];
-	struct stat st;
-	segment_name(name, base);
-	uint64_t size = fstatat(dirfd, name, &st, 0) == 0 ? (uint64_t)st.st_size : 0;
-	return base + size + SEGMENT_BOOT_GAP;
 }
 
 /* Whether no power cut can have shortened it: it was made since this kernel started. */
@@ -305,6 +300,7 @@ static int attach(struct journal *j, uint64_t at_least, const char **why_r)
 	uint64_t *bases = NULL;
 	int fd = -1, dirfd = opendir_fd(j), r = -1;
 	j->foreign = false;
+	j->reason = dirfd < 0 ? lost_reason(errno) : LOST_OTHER;
 	*why_r = "the journal's segments change faster than this process can follow";
 	if (dirfd < 0) {
 		*why_r = errno == ENOENT
@@ -325,6 +321,7 @@ static int attach(struct journal *j, uint64_t at_least, const char **why_r)
 		ssize_t n = segment_list(dirfd, &bases);
 		if (n < 0) {
 			bases = NULL;
+			j->reason = lost_reason(errno);
 			*why_r = "cannot read the journal directory";
 			break;
 		}
@@ -334,6 +331,7 @@ static int attach(struct journal *j, uint64_t at_least, const char **why_r)
 		uint64_t above = 0;  /* the boot's first segment must not lie below this */
 		bool begins = false; /* it is that */
 		if (!some && segment_home(dirfd) < 0) {
+			j->reason = lost_reason(errno);
 			*why_r = "cannot make a directory in the journal's (permissions?)";
 			break;
 		}
@@ -362,6 +360,7 @@ static int attach(struct journal *j, uint64_t at_least, const char **why_r)
 			if (fd < 0 && why == ENOENT)
 				continue; /* trimmed, so there is a newer one */
 			if (fd < 0 && why != EBADMSG && why != EPROTONOSUPPORT) {
+				j->reason = lost_reason(why);
 				*why_r = "cannot open the journal's newest segment (permissions?)";
 				break;
 			}
@@ -371,11 +370,12 @@ static int attach(struct journal *j, uint64_t at_least, const char **why_r)
 			if (fd >= 0)
 				close(fd);
 			if (left < 0) {
+				j->reason = lost_reason(errno);
 				*why_r = "cannot seal the segment of another boot (no space?)";
 				break;
 			}
 			if (!left) {
-				new.base = beyond(dirfd, newest);
+				new.base = segment_beyond(dirfd, newest);
 				above = newest + 1;
 				begins = true;
 			}
@@ -399,6 +399,7 @@ static int attach(struct journal *j, uint64_t at_least, const char **why_r)
 		if (journal_identity(dirfd, new.uuid, former) < 0) {
 			j->foreign = errno == EPROTONOSUPPORT;
 			if (j->foreign) {
+				j->reason = LOST_VERSION;
 				*why_r = "the journal directory is of a version that this hook "
 					 "does not know: install the one that made it, or set "
 					 "mboxevent_journal to another directory";
@@ -410,11 +411,13 @@ static int attach(struct journal *j, uint64_t at_least, const char **why_r)
 		 * power cut their positions must not come again. */
 		begins |= new.base - newest >= SEGMENT_BOOT_GAP;
 		if (begins && boots_begin(dirfd, new.boot, new.base) < 0) {
+			j->reason = lost_reason(errno);
 			*why_r = "cannot write the journal's file 'boots' (permissions? disk?)";
 			break;
 		}
 		int made = segment_create(dirfd, &new);
 		if (made < 0) {
+			j->reason = lost_reason(errno);
 			*why_r = errno == ENOSPC || errno == EDQUOT
 			             ? "no room for a new journal segment"
 			             : "cannot make a journal segment (permissions?)";
@@ -450,6 +453,7 @@ static int ready(struct journal *j, const char **why_r)
 	int64_t t = now();
 	if (j->refused && t >= j->refused && t - j->refused < 100000) {
 		*why_r = j->why;
+		j->reason = j->barred;
 		return -1;
 	}
 	j->refused = 0;
@@ -459,6 +463,7 @@ static int ready(struct journal *j, const char **why_r)
 		if (attach(j, at_least, why_r) < 0) {
 			j->refused = t;
 			j->why = *why_r;
+			j->barred = j->reason;
 			return -1;
 		}
 		if (old.fd >= 0)
@@ -466,6 +471,7 @@ static int ready(struct journal *j, const char **why_r)
 		if (!j->next_base)
 			return 0;
 	}
+	j->reason = LOST_OTHER;
 	*why_r = "the journal's segments change faster than this process can follow";
 	return -1;
 }
@@ -521,12 +527,14 @@ static off_t append(struct journal *j, const struct buf *record, const char **wh
 	for (int tries = 0; tries < 3; tries++) {
 		ssize_t n = put(j, record->s, record->len);
 		if (n < 0) {
+			j->reason = lost_reason(errno);
 			*why_r = put_error(errno);
 			return -1;
 		}
 		if ((size_t)n == record->len)
 			return lseek(j->fd, 0, SEEK_CUR);
 	}
+	j->reason = LOST_NO_SPACE;
 	*why_r = put_error(ENOSPC);
 	return -1;
 }
@@ -594,6 +602,7 @@ static int store(struct journal *j, const struct record *rec, uint64_t *pos_r, c
 	struct record r = *rec;
 	r.lost += j->lost;
 	if (record_encode(&j->record, RECORD_EVENT, &r, r.time ? r.time : now()) < 0) {
+		j->reason = j->record.failed ? LOST_MEMORY : LOST_TOO_LARGE;
 		*why_r = j->record.failed ? "out of memory" : "the event is longer than 32 MB";
 		return -1;
 	}
@@ -607,6 +616,7 @@ static int store(struct journal *j, const struct record *rec, uint64_t *pos_r, c
 		if ((uint64_t)end > j->seg.limit) {
 			ssize_t sealed = segment_seal(j->fd, &j->seg, start, &j->next_base);
 			if (sealed < 0) {
+				j->reason = lost_reason(errno);
 				*why_r = "cannot read the journal's segment back";
 				return -1;
 			}
@@ -620,6 +630,7 @@ static int store(struct journal *j, const struct record *rec, uint64_t *pos_r, c
 			seal(j);
 		return r;
 	}
+	j->reason = LOST_OTHER;
 	*why_r = "the journal's segments change faster than this process can follow";
 	return -1;
 }
@@ -635,7 +646,7 @@ int journal_offer(struct journal *j, const struct record *rec, uint64_t *pos_r, 
 		if (pos_r)
 			*pos_r = pos;
 		if (j->unrecorded)
-			journal_lost(j, 0);
+			journal_lost(j, LOST_UNKNOWN, 0);
 	}
 	if (j->record.cap > KEEP)
 		buf_free(&j->record);
@@ -650,22 +661,28 @@ int journal_append(struct journal *j, const struct record *rec, uint64_t *pos_r,
 	fresh.lost = 0;
 	int r = journal_offer(j, &fresh, pos_r, why_r);
 	if (r < 0)
-		journal_lost(j, 1);
+		journal_lost(j, j->reason, 1);
 	return r;
 }
 
-void journal_lost(struct journal *j, unsigned n)
+void journal_lost(struct journal *j, enum lost_reason reason, unsigned n)
 {
 	int before = errno;
 	inherit(j);
 	j->lost += n;
 	j->unrecorded += n;
+	j->reasons[reason] += n;
 	struct rlimit rl; /* with hardly any room in files at all, counting would raise SIGXFSZ */
 	bool may = getrlimit(RLIMIT_FSIZE, &rl) == 0 && rl.rlim_cur >= LIMIT_MIN;
 	int dirfd = may && !j->foreign ? opendir_fd(j) : -1;
 	if (dirfd >= 0) {
-		if (lost_add(dirfd, j->unrecorded) == 0)
-			j->unrecorded = 0;
+		for (int i = 0; i < LOST_REASONS; i++) {
+			if (!j->reasons[i] ||
+			    lost_add(dirfd, (enum lost_reason)i, j->reasons[i]) < 0)
+				continue;
+			j->unrecorded -= j->reasons[i];
+			j->reasons[i] = 0;
+		}
 		close(dirfd);
 	}
 	errno = before;
@@ -674,124 +691,4 @@ void journal_lost(struct journal *j, unsigned n)
 unsigned journal_lost_pending(const struct journal *j)
 {
 	return j->lost;
-}
-
-uint64_t journal_end(int dirfd)
-{
-	uint64_t *bases, end = 0;
-	struct segment seg;
-	struct stat st;
-	ssize_t n = segment_list(dirfd, &bases);
-	if (n <= 0)
-		return 0;
-	int fd = segment_open(dirfd, bases[n - 1], O_RDONLY, &seg);
-	if (fd >= 0 && fstat(fd, &st) == 0) {
-		end = seg.base + (uint64_t)st.st_size;
-		if ((uint64_t)st.st_size > seg.limit)
-			segment_seal(fd, &seg, st.st_size, &end);
-	} else {
-		end = beyond(dirfd, bases[n - 1]);
-	}
-	if (fd >= 0)
-		close(fd);
-	free(bases);
-	return end;
-}
-
-static bool another_version(int dirfd, uint64_t base)
-{
-	struct segment seg;
-	int fd = segment_open(dirfd, base, O_RDONLY, &seg);
-	bool is = fd < 0 && errno == EPROTONOSUPPORT;
-	if (fd >= 0)
-		close(fd);
-	return is;
-}
-
-/* When a segment was begun, as its header has it; INT64_MIN when that is not known. */
-static int64_t began(int dirfd, uint64_t base)
-{
-	struct segment seg;
-	struct stat st;
-	bool damaged; /* it must not hold up for ever those before it */
-	int64_t time = INT64_MIN;
-	int fd = segment_open_records(dirfd, base, &seg, &damaged);
-	if (fd < 0)
-		return INT64_MIN;
-	if (!damaged)
-		time = seg.created;
-	else if (fstat(fd, &st) == 0) /* no earlier than its last append */
-		time = (int64_t)st.st_mtim.tv_sec * 1000000;
-	close(fd);
-	return time;
-}
-
-/* The same for bases[i], by a clock that may have been set meanwhile: a time that is still to come,
- * or earlier than that of a segment before, was no time; that of the next one with a good one,
- * which is later, stands for it. INT64_MAX: there is none. */
-static int64_t surely_began(const int64_t *times, ssize_t n, ssize_t i, int64_t at)
-{
-	int64_t latest = INT64_MIN;
-	for (ssize_t k = 0; k < n; k++) {
-		if (times[k] > at || times[k] < latest)
-			continue;
-		latest = times[k];
-		if (k >= i && latest != INT64_MIN)
-			return latest;
-	}
-	return INT64_MAX;
-}
-
-/* As journal_trim(), of these segments. */
-static int trim(int dirfd, const uint64_t *bases, ssize_t n, uint64_t pos, int64_t keep_us)
-{
-	int gone = 0;
-	uint64_t floor = 0;
-	int64_t at = now(), *times = keep_us && n ? calloc((size_t)n, sizeof *times) : NULL;
-	for (ssize_t i = 0; times && i < n; i++)
-		times[i] = began(dirfd, bases[i]);
-	for (ssize_t i = 0; i + 1 < n && bases[i + 1] <= pos; i++) {
-		/* What may be there again below a version's first segment is of that version. */
-		uint64_t below = segment_version(bases[i]) == segment_version(bases[i + 1])
-		                     ? bases[i + 1]
-		                     : follows_at(dirfd);
-		int64_t follower = times ? surely_began(times, n, i + 1, at) : INT64_MAX;
-		if (keep_us && (follower == INT64_MAX || at - follower < keep_us))
-			break;
-		if (another_version(dirfd, bases[i]))
-			break;
-		char name[SEGMENT_NAME + 1];
-		segment_name(name, bases[i]);
-		/* First the floor: whoever makes this segment again must see it. */
-		if (segment_floor(dirfd, below) < 0 || unlinkat(dirfd, name, 0) < 0)
-			break;
-		floor = below;
-		gone++;
-	}
-	if (gone)
-		segment_sweep(dirfd, floor);
-	free(times);
-	return gone;
-}
-
-int journal_trim(int dirfd, uint64_t pos, int64_t keep_us)
-{
-	uint64_t *bases;
-	ssize_t n = segment_list(dirfd, &bases);
-	if (n < 0)
-		return -1;
-	int gone = trim(dirfd, bases, n, pos, keep_us);
-	free(bases);
-	return gone;
-}
-
-int journal_trim_older(int dirfd, uint64_t pos)
-{
-	uint64_t *bases;
-	ssize_t n = segment_list_older(dirfd, &bases);
-	if (n < 0)
-		return -1;
-	int gone = trim(dirfd, bases, n, pos, 0);
-	free(bases);
-	return gone;
 }

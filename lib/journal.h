@@ -7,6 +7,7 @@
 #define MBEV_JOURNAL_H
 
 #include "identity.h"
+#include "lost.h"
 #include "record.h"
 
 struct journal;
@@ -26,9 +27,9 @@ void journal_close(struct journal **j);
 
 /* Appends one record (pos, next, time and lost of rec are ignored). 0 with *pos_r
  * (NULL allowed), or -1: the event is lost, counted here, carried in the next record that
- * succeeds and added to the counter file (lost.h); *why_r says why. With opt.sync also 1, with
- * *pos_r and *why_r: it is in the journal, delivered like any other and not lost, but not known to
- * be on the disk, so that a power cut may take it. */
+ * succeeds and added to the counter file by its reason (lost.h); *why_r says why. With opt.sync
+ * also 1, with *pos_r and *why_r: it is in the journal, delivered like any other and not lost, but
+ * not known to be on the disk, so that a power cut may take it. */
 int journal_append(struct journal *j, const struct record *rec, uint64_t *pos_r,
                    const char **why_r);
 
@@ -36,13 +37,14 @@ int journal_append(struct journal *j, const struct record *rec, uint64_t *pos_r,
  * time and lost of rec are kept, where they are set: it was appended elsewhere before. */
 int journal_offer(struct journal *j, const struct record *rec, uint64_t *pos_r, const char **why_r);
 
-/* Counts an event that its caller could not make into a record. */
-void journal_lost(struct journal *j, unsigned n);
+/* Counts n events that its caller could not make into records. With 0: what could not be written to
+ * the counter file before is tried again. */
+void journal_lost(struct journal *j, enum lost_reason reason, unsigned n);
 
 /* Events lost by this process since the last append that succeeded. */
 unsigned journal_lost_pending(const struct journal *j);
 
-/* --- whole-journal calls, for notifyd and notifyctl --- */
+/* --- whole-journal calls, for notifyd and notifyctl; trim.c --- */
 
 /* Where the next record would go: the end of the newest segment. 0 when there is none. */
 uint64_t journal_end(int dirfd);

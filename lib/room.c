@@ -48,14 +48,18 @@ int room_measure(int dirfd, const struct journal_options *opt, const uint64_t *b
 	return 0;
 }
 
-const char *room_refusal(const struct room *room)
+const char *room_refusal(const struct room *room, enum lost_reason *reason_r)
 {
 	/* The newest is never deleted: alone, however large, it must not bar the next. */
-	if (room->segments > 1 && room->used + room->segment > room->max)
+	if (room->segments > 1 && room->used + room->segment > room->max) {
+		*reason_r = LOST_MAX_SIZE;
 		return full;
+	}
 	/* What a segment takes must not be what is to stay free. */
-	if (room->least && room->free < room->least + room->segment)
+	if (room->least && room->free < room->least + room->segment) {
+		*reason_r = LOST_MIN_FREE;
 		return little;
+	}
 	return NULL;
 }
 

@@ -21,8 +21,8 @@ struct room {
 int room_measure(int dirfd, const struct journal_options *opt, const uint64_t *bases, ssize_t n,
                  struct room *room_r);
 
-/* Why no further segment may be begun (static), NULL: one may. */
-const char *room_refusal(const struct room *room);
+/* Why no further segment may be begun (static), and as what a loss then counts; NULL: one may. */
+const char *room_refusal(const struct room *room, enum lost_reason *reason_r);
 
 /* --- for notifyd and notifyctl --- */
 

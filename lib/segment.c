@@ -244,6 +244,15 @@ int segment_open_records(int dirfd, uint64_t base, struct segment *seg_r, bool *
 	return openat(dirfd, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
 }
 
+uint64_t segment_beyond(int dirfd, uint64_t base)
+{
+	char name[SEGMENT_NAME + 1];
+	struct stat st;
+	segment_name(name, base);
+	uint64_t size = fstatat(dirfd, name, &st, 0) == 0 ? (uint64_t)st.st_size : 0;
+	return base + size + SEGMENT_BOOT_GAP;
+}
+
 int segment_adopt(int dirfd, int fd)
 {
 	struct stat dir;

@@ -73,6 +73,10 @@ int segment_open_records(int dirfd, uint64_t base, struct segment *seg_r, bool *
  * mode from the directory. Not synced. 0, 1 when it is there already, -1 with errno. */
 int segment_create(int dirfd, const struct segment *seg);
 
+/* Where the segment begins that follows this one, which nobody can append to: it is of another boot
+ * or version, or its header is damaged. */
+uint64_t segment_beyond(int dirfd, uint64_t base);
+
 /* Offset of the end of its first SEAL among the bytes before `end`; 0 when there is none, -1 with
  * errno. *next_r (NULL allowed) is the base of the segment that follows. Reads only what lies
  * behind the limit. */

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "ctl_status.h"
+#include "losses.h"
 #include "stamp.h"
 
 #include <stdarg.h>
@@ -31,6 +32,21 @@ static const char *text(const json_t *o, const char *key)
 	return s ? s : "";
 }
 
+/* " (5 max_size, 2 no_space)" */
+static void list_reasons(char *text, size_t size, const json_t *reasons)
+{
+	size_t n = 0;
+	*text = '\0';
+	for (int i = 0; i < LOST_REASONS && n < size; i++) {
+		json_int_t count = json_integer_value(json_object_get(reasons, losses[i].name));
+		if (count)
+			n += (size_t)snprintf(text + n, size - n, "%s%lld %s", n ? ", " : " (",
+			                      (long long)count, losses[i].name);
+	}
+	if (n && n < size)
+		snprintf(text + n, size - n, ")");
+}
+
 static void look_at_journal(json_t *list, const json_t *journal)
 {
 	const json_t *room = json_object_get(json_object_get(journal, "room"), "left");
@@ -41,10 +57,11 @@ static void look_at_journal(json_t *list, const json_t *journal)
 	if (*sync)
 		add(list, "the journal is not synced to the disk: %s", sync);
 	if (json_is_number(ago) && json_number_value(ago) < LOST_S) {
-		char span[STAMP_SIZE];
+		char span[STAMP_SIZE], reasons[LOST_REASONS * 32];
 		stamp_span(span, (int64_t)(json_number_value(ago) * 1e6));
-		add(list, "events were lost, the last %s ago: %lld since the journal was made",
-		    span, (long long)json_integer_value(json_object_get(journal, "lost")));
+		list_reasons(reasons, sizeof reasons, json_object_get(journal, "lostReasons"));
+		add(list, "events were lost, the last %s ago: %lld since the journal was made%s",
+		    span, (long long)json_integer_value(json_object_get(journal, "lost")), reasons);
 	}
 }
 

@@ -93,11 +93,11 @@ int ctl_doctor(struct ctl *ctl, int argc, char **argv)
 
 		doctor_hook(&d);
 		doctor_socket(&d);
-		if (d.journal >= 0) {
+		if (d.journal >= 0)
 			doctor_journal(&d);
-			doctor_sinks(&d);
+		doctor_sinks(&d);
+		if (d.journal >= 0)
 			close(d.journal);
-		}
 	}
 	settings_free(&settings);
 	if (r.list) {

@@ -4,6 +4,7 @@
 #include "ctl_status.h"
 #include "dead.h"
 #include "gone.h"
+#include "losses.h"
 #include "sink.h"
 #include "stamp.h"
 #include "status.h"
@@ -11,7 +12,6 @@
 #include "../lib/identity.h"
 #include "../lib/journal.h"
 #include "../lib/journalconf.h"
-#include "../lib/lost.h"
 #include "../lib/reader.h"
 #include "../lib/room.h"
 #include "../lib/segment.h"
@@ -58,6 +58,18 @@ static void hex(char out[2 * 16 + 1], const unsigned char in[16])
 {
 	for (int i = 0; i < 16; i++)
 		snprintf(out + 2 * i, 3, "%02x", in[i]);
+}
+
+/* Those reasons for which there was a loss. */
+static json_t *lost_reasons(int dir)
+{
+	uint64_t counts[LOST_REASONS];
+	json_t *o = json_object();
+	lost_read(dir, counts);
+	for (int i = 0; i < LOST_REASONS; i++)
+		if (counts[i])
+			json_object_set_new(o, losses[i].name, json_integer((json_int_t)counts[i]));
+	return o;
 }
 
 /* How long ago the last loss was counted; null: there was none. */
@@ -132,12 +144,13 @@ static json_t *journal_object(const struct ctl *ctl, int dir, bool running)
 		hex(id, uuid);
 	snprintf(oldest, sizeof oldest, "%016llx", (unsigned long long)reader_oldest(dir));
 	snprintf(end, sizeof end, "%016llx", (unsigned long long)journal_end(dir));
-	return json_pack("{s:s, s:s, s:I, s:i, s:s, s:s, s:o, s:I, s:o, s:o, s:o}", "path", journal,
-	                 "uuid", id, "bytes", (json_int_t)bytes, "segments", (int)segments,
+	return json_pack("{s:s, s:s, s:I, s:i, s:s, s:s, s:o, s:I, s:o, s:o, s:o, s:o}", "path",
+	                 journal, "uuid", id, "bytes", (json_int_t)bytes, "segments", (int)segments,
 	                 "oldest", oldest, "end", end, "eventsPerSecond",
 	                 rate < 0 ? json_null() : json_real(rate), "lost",
 	                 (json_int_t)lost_total(dir), "room", room_object(ctl, dir), "sync",
-	                 sync_object(ctl, dir, running), "lostSecondsAgo", lost_ago(dir));
+	                 sync_object(ctl, dir, running), "lostReasons", lost_reasons(dir),
+	                 "lostSecondsAgo", lost_ago(dir));
 }
 
 /* A worker's own words; its times become ISO 8601. */
@@ -336,6 +349,19 @@ static void print_room(const json_t *room)
 		       text(room, "limit"));
 }
 
+static void print_lost(const json_t *journal)
+{
+	const json_t *reasons = json_object_get(journal, "lostReasons");
+	printf("lost      %lld events since the journal was made\n",
+	       (long long)number(journal, "lost"));
+	for (int i = 0; i < LOST_REASONS; i++) {
+		json_int_t n = number(reasons, losses[i].name);
+		if (n)
+			printf("          %lld %s: %s\n", (long long)n, losses[i].name,
+			       losses[i].why);
+	}
+}
+
 static void print_journal(const json_t *journal, const json_t *notifyd)
 {
 	char size[STAMP_SIZE];
@@ -354,8 +380,7 @@ static void print_journal(const json_t *journal, const json_t *notifyd)
 		printf("rate      %.1f events/s over the last 10 s\n", json_number_value(rate));
 	print_sync(json_object_get(journal, "sync"));
 	print_room(json_object_get(journal, "room"));
-	printf("lost      %lld events since the journal was made\n",
-	       (long long)number(journal, "lost"));
+	print_lost(journal);
 }
 
 static void print_dead(const char *sink, const json_t *dead)

@@ -11,7 +11,7 @@
 struct doctor {
 	const char *conf_path;
 	const struct settings *settings;
-	int journal; /* directory; -1 */
+	int journal; /* directory; -1: there is none, or it can't be opened */
 	void (*found)(void *ctx, bool error, const char *line);
 	void *ctx;
 };
@@ -32,7 +32,8 @@ void doctor_hook(const struct doctor *d);
 void doctor_socket(const struct doctor *d);
 /* doctor_journal.c: losses, room, time, cursors that nobody moves. */
 void doctor_journal(const struct doctor *d);
-/* doctor_sinks.c: does notifyd run, and do its sinks deliver. */
+/* doctor_sinks.c: does notifyd run, do its sinks deliver, or else can they reach their far sides.
+ */
 void doctor_sinks(const struct doctor *d);
 
 #endif

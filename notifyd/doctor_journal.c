@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "backlog.h"
 #include "doctor.h"
+#include "losses.h"
 #include "stamp.h"
 
 #include "../lib/journalconf.h"
-#include "../lib/lost.h"
 #include "../lib/room.h"
 #include "../lib/segment.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -92,16 +93,27 @@ static void look_at_cursors(const struct doctor *d, const char *journal)
 	backlog_free(&list, n);
 }
 
+static void look_at_losses(const struct doctor *d)
+{
+	uint64_t lost[LOST_REASONS];
+
+	if (lost_read(d->journal, lost) < 0)
+		doctor_warning(d,
+		               "the journal's file 'lost', where events that are lost are counted: "
+		               "%s; see that it belongs to the journal's owner",
+		               strerror(errno));
+	for (int i = 0; i < LOST_REASONS; i++)
+		if (lost[i])
+			doctor_warning(d,
+			               "%llu events were lost since the journal was made (%s): %s; "
+			               "%s",
+			               (unsigned long long)lost[i], losses[i].name, losses[i].why,
+			               losses[i].cure);
+}
+
 void doctor_journal(const struct doctor *d)
 {
-	uint64_t lost = lost_total(d->journal);
-
-	if (lost)
-		doctor_warning(
-		    d,
-		    "%llu events were lost since the journal was made; the log of the mail "
-		    "processes says why",
-		    (unsigned long long)lost);
+	look_at_losses(d);
 	look_at_room(d);
 	look_at_time(d);
 	look_at_cursors(d, conf_str(&d->settings->mboxevent, "mboxevent_journal"));

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Prometheus's text format. Labels hold names of sinks, drivers, groups and states alone: never a
- * user, a mailbox or a subscription. */
+/* Prometheus's text format. Labels hold names of sinks, drivers, groups, reasons and states alone:
+ * never a user, a mailbox or a subscription. */
 #include <config.h>
 
 #include "dead.h"
 #include "keeper.h"
+#include "losses.h"
 #include "stamp.h"
 #include "status.h"
 #include "watch.h"
@@ -12,11 +13,9 @@
 #include "../lib/catalog.h"
 #include "../lib/cursor.h"
 #include "../lib/journalconf.h"
-#include "../lib/lost.h"
 #include "../lib/room.h"
 #include "../lib/segment.h"
 
-#include <errno.h>
 #include <inttypes.h>
 #include <jansson.h>
 #include <stddef.h>
@@ -146,12 +145,16 @@ static void write_journal(const struct watch *w, struct buf *out)
 	for (int i = 0; i < TALLY_GROUPS; i++)
 		buf_addf(out, "mboxevent_events_total{group=\"%s\"} %" PRIu64 "\n",
 		         catalog_group_name(1U << i), (uint64_t)w->tally->events[i]);
-	errno = 0;
-	uint64_t lost = lost_total(w->journalfd);
 	/* What cannot be read now is no zero: that would be a counter that began anew. */
-	if (!errno || errno == ENOENT)
-		one(out, "mboxevent_lost_total", "counter",
-		    "Events that could not be appended since the journal was made.", lost);
+	uint64_t lost[LOST_REASONS];
+	if (lost_read(w->journalfd, lost) < 0)
+		return;
+	family(out, "mboxevent_lost_total", "counter",
+	       "Events that could not be appended since the journal was made, each for one "
+	       "reason.");
+	for (int i = 0; i < LOST_REASONS; i++)
+		buf_addf(out, "mboxevent_lost_total{reason=\"%s\"} %" PRIu64 "\n", losses[i].name,
+		         lost[i]);
 }
 
 static void write_room(const struct watch *w, struct buf *out)

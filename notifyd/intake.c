@@ -125,7 +125,7 @@ static int append(struct intake *in, const struct datagram *d)
 	if (r == NATIVE_ASIS)
 		repeated_add(&in->unread, now_ms(), "its JSON is not of a form known here");
 	if (r == NATIVE_NOMEM)
-		journal_lost(in->journal, 1);
+		journal_lost(in->journal, LOST_MEMORY, 1);
 	if (r == NATIVE_NOMEM || journal_append(in->journal, &rec, NULL, &why) < 0) {
 		repeated_add(&in->unappended, now_ms(), why);
 		return INTAKE_LOST;

@@ -94,8 +94,9 @@ static const struct ctl_command commands[] = {
      ctl_check, false, false},
     {"doctor", "[--json]",
      "Looks at the configuration as check does, and at what runs: whether the hook is loaded and\n"
-     "works in every mail process, who serves the notify socket, the journal, the sinks. Each\n"
-     "finding says what to do; exits 78 when there is one. Run it as root.\n"
+     "works in every mail process, who serves the notify socket, the journal, the sinks and\n"
+     "whether they can reach their far sides. Each finding says what to do; exits 78 when there\n"
+     "is one. Run it as root.\n"
      "  -j, --json          as a JSON array\n",
      ctl_doctor, false, false},
     {"validate", "[--loose] [--verbose] FILE|-",

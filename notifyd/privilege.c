@@ -45,6 +45,13 @@ static int become(const struct stat *st)
 	           : 0;
 }
 
+/* As Cyrus itself finds whom to run as; NULL: there is none. */
+static const struct passwd *cyrus_user(const struct settings *settings)
+{
+	const char *user = conf_get(settings->conf, NULL, "cyrus_user");
+	return getpwnam(user ? user : "cyrus");
+}
+
 int privilege_drop(const struct settings *settings, char **why_r)
 {
 	const char *journal = conf_str(&settings->mboxevent, "mboxevent_journal");
@@ -54,9 +61,7 @@ int privilege_drop(const struct settings *settings, char **why_r)
 	if (stat(journal, &st) < 0) {
 		if (errno != ENOENT)
 			return fail(why_r, "stat", journal);
-		/* As Cyrus itself finds whom to run as. */
-		const char *user = conf_get(settings->conf, NULL, "cyrus_user");
-		const struct passwd *pw = getpwnam(user ? user : "cyrus");
+		const struct passwd *pw = cyrus_user(settings);
 		if (mkdir(journal, 0700) < 0)
 			return fail(why_r, "make", journal);
 		if (pw && chown(journal, pw->pw_uid, pw->pw_gid) < 0)
@@ -71,6 +76,23 @@ int privilege_drop(const struct settings *settings, char **why_r)
 		    socket_dir(&settings->sinks[i], st.st_uid, st.st_gid, why_r) < 0)
 			return -1;
 	return become(&st) < 0 ? fail(why_r, "become the owner of", journal) : 0;
+}
+
+int privilege_become(const struct settings *settings)
+{
+	struct stat st;
+	if (stat(conf_str(&settings->mboxevent, "mboxevent_journal"), &st) < 0) {
+		if (errno != ENOENT)
+			return -1;
+		const struct passwd *pw = cyrus_user(settings);
+		st.st_uid = pw ? pw->pw_uid : 0;
+		st.st_gid = pw ? pw->pw_gid : 0;
+	}
+	if (geteuid() != 0 && geteuid() != st.st_uid) {
+		errno = EPERM;
+		return -1;
+	}
+	return geteuid() != 0 || st.st_uid == 0 ? 0 : become(&st);
 }
 
 int privilege_drop_for(const char *journal)

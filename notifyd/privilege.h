@@ -10,7 +10,11 @@
  * good. Nothing for any other user, or when root owns it. 0, or -1 with *why_r malloc'd. */
 int privilege_drop(const struct settings *settings, char **why_r);
 
-/* The second half alone, for a tool. 0, or -1 with errno. */
+/* The second half alone, without making anything: where there is no journal directory yet root
+ * becomes Cyrus's user. -1 with errno; EPERM for a user who is neither root nor the right one. */
+int privilege_become(const struct settings *settings);
+
+/* The same for a tool, where it is root and there is a directory. 0, or -1 with errno. */
 int privilege_drop_for(const char *journal);
 
 #endif

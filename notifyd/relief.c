@@ -3,12 +3,12 @@
 
 #include "../lib/cursor.h"
 #include "../lib/journalconf.h"
-#include "../lib/lost.h"
 #include "../lib/reader.h"
 #include "../lib/room.h"
 #include "../lib/segment.h"
 #include "keeper.h"
 #include "log.h"
+#include "losses.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
@@ -27,9 +27,10 @@ struct relief {
 		uint64_t pos; /* its cursor's, when it last lost something */
 		int64_t when; /* monotonic seconds */
 	} told[SINKS];
-	uint64_t lost; /* lost_total() at the last look, or at first */
+	uint64_t losses[LOST_REASONS]; /* at the last look, or at first, */
+	uint64_t lost;                 /* and their sum */
 	bool refusing;
-	uint64_t before; /* lost_total() before that */
+	uint64_t before; /* what lost was before that */
 	int64_t grew;    /* when lost grew, monotonic seconds */
 };
 
@@ -40,11 +41,29 @@ static int64_t seconds(void)
 	return t.tv_sec;
 }
 
+/* Looks at the losses. The reason for which most came since the last time. */
+static enum lost_reason count(struct relief *r, int journalfd)
+{
+	enum lost_reason most = LOST_UNKNOWN;
+	uint64_t counts[LOST_REASONS], grown[LOST_REASONS];
+	if (lost_read(journalfd, counts) < 0)
+		return most;
+	r->lost = 0;
+	for (int i = 0; i < LOST_REASONS; i++) {
+		grown[i] = counts[i] - r->losses[i];
+		if (grown[i] > grown[most])
+			most = (enum lost_reason)i;
+		r->losses[i] = counts[i];
+		r->lost += counts[i];
+	}
+	return most;
+}
+
 struct relief *relief_new(int journalfd)
 {
 	struct relief *r = calloc(1, sizeof *r);
 	if (r)
-		r->lost = lost_total(journalfd);
+		count(r, journalfd);
 	return r;
 }
 
@@ -120,45 +139,45 @@ static void tell_losers(struct relief *r, const struct settings *s, int journalf
 	free(l.lowest);
 }
 
-static const char *refusal(int journalfd, const struct journal_options *opt)
+/* Whether there is no room for what comes now. */
+static bool refused(int journalfd, const struct journal_options *opt)
 {
 	struct room room;
 	uint64_t *bases;
-	const char *why = NULL;
+	enum lost_reason reason;
 	ssize_t n = segment_list(journalfd, &bases);
 	if (n < 0)
-		return NULL;
-	if (room_measure(journalfd, opt, bases, n, &room) == 0)
-		why = room_refusal(&room);
+		return false;
+	bool is =
+	    room_measure(journalfd, opt, bases, n, &room) == 0 && room_refusal(&room, &reason);
 	free(bases);
-	return why;
+	return is;
 }
 
 /* What processes could not append: they say why, each for itself; here it is told for all. */
 static void tell_refused(struct relief *r, const struct settings *s, int journalfd,
                          const struct journal_options *opt)
 {
-	uint64_t lost = lost_total(journalfd), pos;
+	uint64_t lost = r->lost, pos;
 	int64_t now = seconds();
-	if (lost > r->lost) {
-		const char *why = refusal(journalfd, opt);
+	enum lost_reason reason = count(r, journalfd);
+	if (r->lost > lost) {
 		const struct sink *sink = NULL;
-		bool behind = why && keeper_lowest(s, journalfd, true, &pos, &sink) && sink;
+		bool behind = refused(journalfd, opt) &&
+		              keeper_lowest(s, journalfd, true, &pos, &sink) && sink;
 		if (!r->refusing) {
-			r->before = r->lost;
+			r->before = lost;
 			log_incident(LOG_LEVEL_ERROR, NULL, LOG_NOPOS,
-			             "events are refused and lost, %" PRIu64 " by now: %s%s%s",
-			             lost - r->before,
-			             why ? why : "the processes that lost them log why",
+			             "events are refused and lost, %" PRIu64 " by now: %s; %s%s%s",
+			             r->lost - r->before, losses[reason].why, losses[reason].cure,
 			             behind ? "; furthest behind is the sink " : "",
 			             behind ? sink->name : "");
 		}
 		r->refusing = true;
-		r->lost = lost;
 		r->grew = now;
-	} else if (r->refusing && now - r->grew >= QUIET_S && !refusal(journalfd, opt)) {
+	} else if (r->refusing && now - r->grew >= QUIET_S && !refused(journalfd, opt)) {
 		log_incident(LOG_LEVEL_INFO, NULL, LOG_NOPOS,
-		             "events are taken again; %" PRIu64 " were lost", lost - r->before);
+		             "events are taken again; %" PRIu64 " were lost", r->lost - r->before);
 		r->refusing = false;
 	}
 }

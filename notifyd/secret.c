@@ -24,7 +24,8 @@ static int refuse_errno(char **why_r, const char *path)
 {
 	char text[256];
 
-	snprintf(text, sizeof(text), "can't be read: %s", strerror(errno));
+	snprintf(text, sizeof(text), "can't be read: %s%s", strerror(errno),
+	         errno == EACCES ? "; it must belong to the user of notifyd" : "");
 	return refuse(why_r, path, text);
 }
 

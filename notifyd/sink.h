@@ -61,6 +61,13 @@ struct sink_driver {
 	/* Makes state, connects. SINK_OK or SINK_RETRY. */
 	int (*open)(struct sink *sink);
 
+	/* Whether open() or run() would succeed, for notifyctl doctor: connects and leaves.
+	 * Delivers nothing and changes nothing, here or there, and leaves no state. What open()
+	 * makes may be missing. Only in a process of its own, with notifyd's rights. SINK_OK, or
+	 * SINK_RETRY with sink->why, which always says what to do. May be NULL: nothing to reach.
+	 */
+	int (*probe)(struct sink *sink);
+
 	/* Takes one record; rec is borrowed for the call. Never waits for the far side.
 	 * SINK_OK, SINK_FULL, SINK_RETRY, or SINK_DROP (this very record). */
 	int (*send)(struct sink *sink, const struct record *rec);

@@ -106,7 +106,7 @@ bool hook_event(const char *conf_path, const char *service, const char *json)
 	case NATIVE_DROP:
 		break;
 	case NATIVE_NOMEM:
-		journal_lost(hook.journal, 1);
+		journal_lost(hook.journal, LOST_MEMORY, 1);
 		hook_warn(WARN_LOST, "an event is lost: out of memory");
 		break;
 	case NATIVE_ASIS:

@@ -164,6 +164,7 @@ void build_count(struct mbev *h, enum mbev_counter counter)
 	pthread_mutex_lock(&h->lock);
 	h->counts[counter]++;
 	if (counter >= MBEV_COUNT_REFUSED)
-		journal_lost(h->journal, 1);
+		journal_lost(h->journal,
+		             counter == MBEV_COUNT_REFUSED ? LOST_INCOMPLETE : LOST_MEMORY, 1);
 	pthread_mutex_unlock(&h->lock);
 }

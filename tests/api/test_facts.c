@@ -176,6 +176,9 @@ static void test_missing(void **state)
 	assert_int_equal(reader_next(r, &rec), 1);
 	assert_int_equal(rec.lost, n + 1);
 	reader_close(&r);
+	uint64_t lost[LOST_REASONS];
+	assert_int_equal(lost_read(fixture_fd, lost), 0);
+	assert_int_equal(lost[LOST_INCOMPLETE], n + 1);
 }
 
 /* A journal that can't be written: an error and a count. */

@@ -103,6 +103,11 @@ class Metrics:
         return {dict(k[1])["group"]: v for k, v in self.values.items()
                 if k[0] == "mboxevent_events_total"}
 
+    def lost(self):
+        """By reason, those that had any."""
+        return {dict(k[1])["reason"]: v for k, v in self.values.items()
+                if k[0] == "mboxevent_lost_total" and v}
+
     def counters(self):
         """Every series that must never go back."""
         return {k: v for k, v in self.values.items()

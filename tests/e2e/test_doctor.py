@@ -86,7 +86,9 @@ def sinks(world):
                            "notifyd_broken_path": world.box.at("nowhere", "log"),
                            "notifyd_broken_from": "oldest"})
     world.notifyd.stop()
-    finds(world, "notifyd does not run", "nobody listens at")
+    finds(world, "notifyd does not run", "nobody listens at", "sink broken can't be reached: the "
+          "directory %s/ is missing; make it" % world.box.at("nowhere"))
+    none(world, "sink local")
     world.notifyd.start()
     wait_for("the sink is found", lambda: any(
         "sink broken does not deliver: retrying" in line for line in findings(world)), 20)

@@ -181,6 +181,7 @@ def full(world):
     john.logout()
     status = world.notifyd.ctl("status", check=False).stdout
     check(re.search(r"(?m)^lost +[1-9]", status), "status does not tell of lost events: " + status)
+    check(re.search(r"(?m)^ +[1-9]\d* max_size: the journal was full", status), status)
     world.cyrus.stop()
     world.cyrus.configure({"mboxevent_max_size": None})
     world.cyrus.start()

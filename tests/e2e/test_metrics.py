@@ -115,7 +115,9 @@ def numbers(world):
     got = {k: v for k, v in m.events().items() if v}
     same(got, {"flags": 300, "message": 200, "subscription": 40, "mailbox": 3, "other": 2},
          "events by group")
-    same(m.get("mboxevent_lost_total"), 0, "lost")
+    same(m.lost(), {}, "lost")
+    for reason in ("max_size", "no_space", "unknown"):  # a counter must begin at zero
+        same(m.get("mboxevent_lost_total", reason=reason), 0, reason)
     segments = [f for f in os.listdir(world.box.at("journal")) if f.endswith(".seg")]
     same(m.get("mboxevent_journal_segments"), len(segments), "segments")
     check(len(segments) > 1, "there should be several: the broken sink holds them")
@@ -271,7 +273,7 @@ def hostile(world):
     for s in open_:
         s.close()
     same(pid_of(world, "metrics"), pid, "the process still")
-    same(world.http.metrics().get("mboxevent_lost_total"), 0, "lost")
+    same(world.http.metrics().lost(), {}, "lost")
 
 
 @case("/readyz turns to 503 when a sink's worker keeps dying, and says which")
@@ -332,7 +334,12 @@ def full(world):
     else:
         raise Failed("it never became full")
     m = until(world, "no room", lambda m: m.get("mboxevent_journal_room_bytes") == 0)
-    check(m.get("mboxevent_lost_total") > 0, "lost")
+    same(list(m.lost()), ["max_size"], "why events are lost")
+    status = json.loads(world.notifyd.ctl("status", "--json").stdout)
+    same((status["journal"]["lostReasons"], status["journal"]["lost"]),
+         (m.lost(), m.lost()["max_size"]), "status")
+    check(any("%d max_size" % m.lost()["max_size"] in line for line in status["attention"]),
+          "attention: %r" % status["attention"])
     lost = world.box.at("journal", "lost")
     os.chmod(lost, 0)  # what can't be read is left out: a zero would be all losses once more
     _, _, body = world.http.ask("/metrics")
@@ -344,6 +351,23 @@ def full(world):
     world.notifyd.ctl("skip", "broken", "--to", "now")
     until(world, "room again", lambda m: m.get("mboxevent_journal_room_bytes") > 0)
     same(world.http.ask("/healthz")[0], 200, "/healthz again")
+
+
+@case("another loss, of a process that may write no longer files, has a reason of its own")
+def limited(world):
+    before = world.http.metrics().lost()
+    r = world.box.run(["sh", "-c", 'ulimit -f 8; exec "$@"', "sh", world.notifyd.notifyctl, "-C",
+                       world.cyrus.imapd_conf, "send", "-"], check=False, user=world.box.user,
+                      input="".join(json.dumps(event(n)) + "\n" for n in range(50)))
+    check("file size limit" in r.stderr, r.stderr)
+    m = world.http.metrics()
+    same({k: v for k, v in m.lost().items() if k != "file_size_limit"}, before, "other reasons")
+    check(0 < m.get("mboxevent_lost_total", reason="file_size_limit") <= 50, "%r" % m.lost())
+    text = world.notifyd.ctl("status").stdout
+    check("%d file_size_limit: a mail process may not" % m.lost()["file_size_limit"] in text, text)
+    text = world.notifyd.ctl("doctor", check=False).stdout
+    check("(file_size_limit): a mail process may not" in text and "LimitFSIZE" in text, text)
+    check("(max_size): the journal was full" in text, text)
 
 
 @case("events that can never be delivered are dropped, and counted")

@@ -133,7 +133,8 @@ def keys(world):
     found = json.loads(world.notifyd.ctl("status", "--json").stdout)
     check(set(found) >= {"journal", "notifyd", "sinks", "subscriptions", "attention"}, found)
     check(set(found["journal"]) >= {"path", "uuid", "bytes", "segments", "oldest", "end",
-                                    "eventsPerSecond", "lost", "lostSecondsAgo"}, "journal")
+                                    "eventsPerSecond", "lost", "lostReasons",
+                                    "lostSecondsAgo"}, "journal")
     same(set(found["notifyd"]), {"running", "pid"}, "notifyd")
     for s in found["sinks"]:
         check(set(s) >= {"name", "type", "state", "connection", "since", "pid", "started",

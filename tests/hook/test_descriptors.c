@@ -120,7 +120,7 @@ IN_CHILD(test_dup2_onto_ours)
 			close(pair[1]);
 	}
 	assert_int_equal(size_of(foreign), 0);
-	assert_int_equal(size_of(lost), 512);
+	assert_int_equal(size_of(lost), 4096);
 	assert_int_equal(events(NULL), OTHERS * ROUNDS + 1);
 }
 
@@ -215,7 +215,7 @@ static void with_umask(mode_t mask, mode_t dir_mode)
 	assert_true(segment_list(fixture_fd, &bases) > 1);
 	free(bases);
 	same_modes(fixture_dir);
-	assert_int_equal(lost_add(fixture_fd, 1), 0);
+	assert_int_equal(lost_add(fixture_fd, LOST_OTHER, 1), 0);
 	same_modes(fixture_dir);
 	snprintf(path, sizeof path, "%s/lost", fixture_dir);
 	assert_int_equal(access(path, R_OK), 0);
@@ -304,7 +304,7 @@ IN_CHILD(owner_child)
 	unlink(lost);
 	assert_int_equal(chown(fixture_dir, NOBODY, NOBODY), 0);
 	event(login);
-	assert_int_equal(lost_add(fixture_fd, 1), 0);
+	assert_int_equal(lost_add(fixture_fd, LOST_OTHER, 1), 0);
 	same_modes(fixture_dir);
 	/* It gives its rights up: the descriptor is good, and so is what comes after it. */
 	assert_int_equal(setgid(NOBODY), 0);

@@ -152,7 +152,10 @@ IN_CHILD(test_no_descriptor_left)
 	usleep(150000);
 	event(login);
 	fixture_fd = open(fixture_dir, O_RDONLY | O_DIRECTORY);
+	uint64_t lost[LOST_REASONS];
 	assert_int_equal(lost_total(fixture_fd), 1);
+	assert_int_equal(lost_read(fixture_fd, lost), 0);
+	assert_int_equal(lost[LOST_DESCRIPTORS], 1);
 	struct reader *r = fixture_reader(0);
 	struct record rec;
 	assert_int_equal(reader_next(r, &rec), 1);

@@ -180,7 +180,7 @@ int main(int argc, char **argv)
 	faulty = false;
 	for (int i = 0; i < WRITERS; i++) {
 		told += journal_lost_pending(j[i]);
-		journal_lost(j[i], 0);
+		journal_lost(j[i], LOST_UNKNOWN, 0);
 	}
 	for (int i = 0; i < n; i++)
 		missing += accepted[i] && !seen[i];

@@ -77,6 +77,13 @@ static bool resumes(void)
 	return false;
 }
 
+/* How many were lost for this reason, which is to be the only one. */
+static uint64_t lost_for(int dirfd, enum lost_reason reason)
+{
+	uint64_t counts[LOST_REASONS];
+	return lost_read(dirfd, counts) == 0 ? counts[reason] : 0;
+}
+
 static bool advance(struct cursor *c, struct reader *r, unsigned long *lost_told)
 {
 	struct record rec;
@@ -127,7 +134,7 @@ static void rounds(const char *what, int n, void (*press)(void), void (*relieve)
 		missing += accepted[i] && !seen[i];
 		not_accepted += !accepted[i] && seen[i];
 	}
-	uint64_t total = lost_total(dirfd);
+	uint64_t total = lost_for(dirfd, LOST_NO_SPACE);
 	unsigned pending = journal_lost_pending(j);
 	tap(good && !missing && total == put_refused && told + pending == put_refused,
 	    "%s: %lu events, %lu refused (the counter says %llu, the records %lu), %lu missing",
@@ -186,9 +193,9 @@ static void read_only(void)
 	while (reader_next(r, &rec) == 1)
 		told += rec.lost;
 	int dirfd = open(dir, O_RDONLY | O_DIRECTORY);
-	tap(good && told == put_refused && lost_total(dirfd) == put_refused,
+	tap(good && told == put_refused && lost_for(dirfd, LOST_IO_ERROR) == put_refused,
 	    "remounted read-only: %lu refused (the counter says %llu, the records %lu)",
-	    put_refused, (unsigned long long)lost_total(dirfd), told);
+	    put_refused, (unsigned long long)lost_for(dirfd, LOST_IO_ERROR), told);
 	printf("# %s\n", reason);
 	reader_close(&r);
 	close(dirfd);
@@ -217,9 +224,10 @@ static void descriptors(void)
 	good = resumes() && good;
 	int dirfd = open(dir, O_RDONLY | O_DIRECTORY);
 	put();
-	tap(good && lost_total(dirfd) == put_refused,
+	tap(good && lost_for(dirfd, LOST_DESCRIPTORS) == put_refused,
 	    "no descriptor left: %lu events, %lu refused (the counter says %llu)",
-	    put_ok + put_refused, put_refused, (unsigned long long)lost_total(dirfd));
+	    put_ok + put_refused, put_refused,
+	    (unsigned long long)lost_for(dirfd, LOST_DESCRIPTORS));
 	printf("# %s\n", reason);
 	close(dirfd);
 	journal_close(&j);
@@ -243,9 +251,9 @@ static void removed(void)
 	while (reader_next(r, &rec) == 1)
 		told += rec.lost;
 	int dirfd = open(dir, O_RDONLY | O_DIRECTORY);
-	tap(good && told == put_refused && lost_total(dirfd) == put_refused,
+	tap(good && told == put_refused && lost_for(dirfd, LOST_NO_DIRECTORY) == put_refused,
 	    "directory removed: %lu refused (the counter says %llu, the records %lu)", put_refused,
-	    (unsigned long long)lost_total(dirfd), told);
+	    (unsigned long long)lost_for(dirfd, LOST_NO_DIRECTORY), told);
 	reader_close(&r);
 	close(dirfd);
 	journal_close(&j);
@@ -271,9 +279,9 @@ static void limited(void)
 		put();
 		int dirfd = open(dir, O_RDONLY | O_DIRECTORY);
 		printf("# %lu refused, the counter says %llu\n", put_refused,
-		       (unsigned long long)lost_total(dirfd));
+		       (unsigned long long)lost_for(dirfd, LOST_FILE_SIZE_LIMIT));
 		fflush(stdout);
-		_exit(good && lost_total(dirfd) == put_refused ? 0 : 1);
+		_exit(good && lost_for(dirfd, LOST_FILE_SIZE_LIMIT) == put_refused ? 0 : 1);
 	}
 	int status;
 	waitpid(pid, &status, 0);
@@ -410,9 +418,9 @@ static void forbidden(void)
 		put();
 		int dirfd = open(dir, O_RDONLY | O_DIRECTORY);
 		printf("# %lu refused, the counter says %llu\n", put_refused,
-		       (unsigned long long)lost_total(dirfd));
+		       (unsigned long long)lost_for(dirfd, LOST_PERMISSION));
 		fflush(stdout);
-		_exit(good && lost_total(dirfd) == put_refused ? 0 : 1);
+		_exit(good && lost_for(dirfd, LOST_PERMISSION) == put_refused ? 0 : 1);
 	}
 	int status;
 	waitpid(pid, &status, 0);

@@ -99,8 +99,14 @@ static void losses(void **state)
 {
 	(void)state;
 	append(1, 100);
-	assert_int_equal(lost_add(fixture_fd, 7), 0);
-	assert_non_null(strstr(look("mboxevent_min_free: 0\n"), "warning: 7 events were lost"));
+	assert_int_equal(lost_add(fixture_fd, LOST_UNKNOWN, 7), 0);
+	assert_int_equal(lost_add(fixture_fd, LOST_QUOTA, 2), 0);
+	const char *said = look("mboxevent_min_free: 0\n");
+	assert_non_null(strstr(said, "warning: 7 events were lost"));
+	assert_non_null(strstr(said, "(unknown)"));
+	assert_non_null(strstr(said, "warning: 2 events were lost since the journal was made "
+	                             "(quota): the disk quota of the journal's owner was used up; "
+	                             "raise it"));
 }
 
 static void no_room(void **state)

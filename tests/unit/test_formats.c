@@ -7,9 +7,9 @@
 
 #include "../../lib/boots.h"
 #include "../../lib/cursor.h"
-#include "../../lib/lost.h"
 #include "../../notifyd/dead.h"
 #include "../../notifyd/gone.h"
+#include "../../notifyd/losses.h"
 #include "../../notifyd/mailboxes.h"
 #include "../../notifyd/sinks/apns/registry.h"
 #include "../../notifyd/status.h"
@@ -245,10 +245,15 @@ static void put_all(FILE *out, const char *dir, const unsigned char uuid[16])
 	int dirfd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	struct segment_bounds bounds;
 	struct gone g;
+	uint64_t lost[LOST_REASONS];
 	assert_true(dirfd >= 0);
 	segment_bounds(dirfd, &bounds);
 	fprintf(out, "bounds floor %016" PRIx64 " top %016" PRIx64 "\n", bounds.floor, bounds.top);
 	fprintf(out, "lost %" PRIu64 "\n", lost_total(dirfd));
+	assert_int_equal(lost_read(dirfd, lost), 0);
+	for (int i = LOST_UNKNOWN + 1; i < LOST_REASONS; i++)
+		if (lost[i])
+			fprintf(out, "  %s %" PRIu64 "\n", losses[i].name, lost[i]);
 	put_segments(out, dirfd);
 	put_records(out, dir, uuid);
 	put_cursor(out, dirfd, "mq");
@@ -293,8 +298,10 @@ static void make_journal(const char *dir)
 	char path[512];
 	assert_int_equal(journal_open(&j, dir, &fixture_options, &why), 0);
 	for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++) {
-		if (i == 2)
-			journal_lost(j, 3);
+		if (i == 2) {
+			journal_lost(j, LOST_NO_SPACE, 1);
+			journal_lost(j, LOST_MAX_SIZE, 2);
+		}
 		if (journal_append(j, &kinds[i], NULL, &why) < 0)
 			fail_msg("%s", why);
 		if (i == 3) { /* one that was killed, or had no space */

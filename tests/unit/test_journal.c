@@ -617,6 +617,9 @@ static void test_lost_exactly(void **state)
 		assert_int_equal(status, 0);
 	}
 	assert_int_equal(lost_total(fixture_fd) - before, LOSERS * LOSSES);
+	uint64_t lost[LOST_REASONS];
+	assert_int_equal(lost_read(fixture_fd, lost), 0);
+	assert_int_equal(lost[LOST_MAX_SIZE], lost_total(fixture_fd));
 	journal_close(&j);
 }
 

@@ -187,7 +187,9 @@ static void amqp_close(struct sink *sink)
 	free(a);
 }
 
-static int connect_to(struct sink *sink, struct amqp *a, const struct address_host *host)
+/* probe: declares nothing; what is to be declared may be missing. */
+static int connect_to(struct sink *sink, struct amqp *a, const struct address_host *host,
+                      bool probe)
 {
 	struct target *t = a->target;
 	char name[160], why[224], machine[65] = "";
@@ -212,7 +214,8 @@ static int connect_to(struct sink *sink, struct amqp *a, const struct address_ho
 	gethostname(machine, sizeof machine - 1);
 	snprintf(name, sizeof name, "notifyd %.64s on %s", sink->name, machine);
 	logged_in = !connection_open(&a->connection, &opt, deadline, &code, why, sizeof why);
-	if (logged_in && !topology_declare(&t->topology, a->connection, deadline))
+	if (logged_in && ((probe && t->topology.declare) ||
+	                  !topology_declare(&t->topology, a->connection, deadline)))
 		return SINK_OK;
 	if (logged_in) {
 		code = connection_code(a->connection);
@@ -220,10 +223,12 @@ static int connect_to(struct sink *sink, struct amqp *a, const struct address_ho
 	}
 	const char *what = advice(a, code, logged_in);
 	sink->slow = what;
+	if (probe && !what)
+		what = "; see that the broker runs there, or mend the sink's option url";
 	return sink_why(sink, SINK_RETRY, "%s: %.140s%s", a->peer, why, what ? what : "");
 }
 
-static int amqp_open(struct sink *sink)
+static int start(struct sink *sink, bool probe)
 {
 	struct amqp *a = sink->state = calloc(1, sizeof *a);
 
@@ -242,11 +247,17 @@ static int amqp_open(struct sink *sink)
 		a->message.template = a->target->routing_key;
 		a->message.server = a->target->server;
 		a->message.bare = a->target->bare;
-		/* The next host each time: this one may have failed or closed the last. */
-		const struct address_host *host = turn(sink, a->target);
-		snprintf(a->peer, sizeof a->peer, "%s", sink->next);
-		sink->turn++;
-		result = connect_to(sink, a, host);
+		/* The next host each time: this one may have failed or closed the last. A probe has
+		 * but one time, in which one of them must answer. */
+		size_t tries = probe ? a->target->address->nhosts : 1;
+		a->target->timeout /= (int64_t)tries;
+		do {
+			const struct address_host *host = turn(sink, a->target);
+			snprintf(a->peer, sizeof a->peer, "%s", sink->next);
+			sink->turn++;
+			connection_close(&a->connection, false);
+			result = connect_to(sink, a, host, probe);
+		} while (result && --tries);
 		turn(sink, a->target);
 	}
 	if (result) {
@@ -256,6 +267,18 @@ static int amqp_open(struct sink *sink)
 	a->limit = a->memory->limit;
 	a->memory->limit = 0; /* the broker's may be raised until the next time */
 	return SINK_OK;
+}
+
+static int amqp_open(struct sink *sink)
+{
+	return start(sink, false);
+}
+
+static int amqp_probe(struct sink *sink)
+{
+	int result = start(sink, true);
+	amqp_close(sink);
+	return result;
 }
 
 /* --- answers --- */
@@ -496,6 +519,7 @@ const struct sink_driver sink_amqp = {
     .options = target_options,
     .check = amqp_check,
     .open = amqp_open,
+    .probe = amqp_probe,
     .send = amqp_send,
     .flush = amqp_flush,
     .close = amqp_close,

@@ -339,6 +339,25 @@ static int apns_open(struct sink *sink)
 	return SINK_OK;
 }
 
+/* Certificate and server; whether the provider token is taken would be told by a push alone. */
+static int apns_probe(struct sink *sink)
+{
+	struct apns_client *client = NULL;
+	char why[sizeof sink->why];
+	if (!conf_num(&sink->conf, "push"))
+		return SINK_OK;
+	int r = open_client(sink, &client);
+	if (r == 0 && (r = apns_client_probe(client, why, sizeof why)) < 0) {
+		if (strstr(why, "check")) /* it says what */
+			sink_why(sink, -1, "%s", why);
+		else
+			sink_why(sink, -1, "%.170s; check %surl, and the firewall", why,
+			         sink->conf.prefix);
+	}
+	apns_client_close(&client);
+	return r < 0 ? SINK_RETRY : SINK_OK;
+}
+
 /* After SIGHUP: certificates and keys are renewed. */
 static void apns_reopen(struct sink *sink)
 {
@@ -510,6 +529,7 @@ const struct sink_driver sink_apns = {
     .devices = true,
     .check = apns_check,
     .open = apns_open,
+    .probe = apns_probe,
     .send = apns_send,
     .flush = apns_flush,
     .close = apns_close,

@@ -383,6 +383,26 @@ size_t apns_client_step(struct apns_client *c, int wait_ms, apns_answer_fn answe
 	return c->session ? session_inflight(c->session) : 0;
 }
 
+int apns_client_probe(struct apns_client *c, char *why, size_t size)
+{
+	int64_t now = now_ms(), end = now + c->timeout;
+
+	connect_now(c, now);
+	while (c->session && !session_greeted(c->session) && now < end) {
+		apns_client_step(c, (int)(end - now), NULL, NULL);
+		now = now_ms();
+	}
+	if (c->session && session_greeted(c->session))
+		return 0;
+	/* a time-out of the connection's is told at its very end */
+	apns_client_step(c, 0, NULL, NULL);
+	snprintf(why, size, "%s",
+	         !c->session                   ? c->why
+	         : session_up(c->session) == 1 ? "the server took the connection, but says nothing"
+	                                       : "no connection in time");
+	return -1;
+}
+
 int apns_client_poll(const struct apns_client *c, short *events_r)
 {
 	*events_r = 0;

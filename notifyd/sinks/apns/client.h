@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* The way to Apple's provider API: one HTTP/2 connection, authenticated by a client certificate
  * or a provider token, on which pushes are streams. No call blocks but apns_client_step(), and
- * that no longer than it is told to. Whatever the server does is an answer or a state, never an
- * end. What it keeps is bounded by options.inflight.
- * SIGPIPE must be ignored. */
+ * that no longer than it is told to, and apns_client_probe(). Whatever the server does is an answer
+ * or a state, never an end. What it keeps is bounded by options.inflight. SIGPIPE must be ignored.
+ */
 #ifndef NOTIFYD_APNS_CLIENT_H
 #define NOTIFYD_APNS_CLIENT_H
 
@@ -107,6 +107,11 @@ int apns_client_submit(struct apns_client *c, const struct apns_push *p);
  * answers there are. To be called at least once a second also when idle. Returns the number of
  * pushes in flight. */
 size_t apns_client_step(struct apns_client *c, int wait_ms, apns_answer_fn answer, void *ctx);
+
+/* Connects, sees that the server takes our certificate and speaks HTTP/2, and pushes nothing.
+ * Waits, at most options.timeout. Only for a client that has no connection. 0, or -1 with why: one
+ * line. */
+int apns_client_probe(struct apns_client *c, char *why, size_t size);
 
 /* A descriptor and poll(2)'s events to wait for beside the caller's own; -1: none now. */
 int apns_client_poll(const struct apns_client *c, short *events_r);

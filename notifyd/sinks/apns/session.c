@@ -14,7 +14,7 @@ struct session {
 	nghttp2_session *h2;
 	struct transport *t;
 	struct streams under_way, settled;
-	bool up, over, going, pinging;
+	bool up, over, going, pinging, greeted;
 	int64_t timeout, now, heard, pinged, answered; /* milliseconds */
 	const char *hint;
 	char reason[ANSWERS_REASON_MAX]; /* of GOAWAY */
@@ -144,6 +144,8 @@ static int on_frame(nghttp2_session *h2, const nghttp2_frame *frame, void *ctx)
 	(void)h2;
 	if (frame->hd.type == NGHTTP2_PING && frame->hd.flags & NGHTTP2_FLAG_ACK) {
 		s->pinging = false;
+	} else if (frame->hd.type == NGHTTP2_SETTINGS && frame->hd.flags & NGHTTP2_FLAG_ACK) {
+		s->greeted = true;
 	} else if (frame->hd.type == NGHTTP2_GOAWAY) {
 		s->going = true;
 		s->hint = answers_goaway((const char *)frame->goaway.opaque_data,
@@ -238,6 +240,11 @@ static void end(struct session *s, const char *why)
 int session_up(const struct session *s)
 {
 	return s->over ? -1 : s->up;
+}
+
+bool session_greeted(const struct session *s)
+{
+	return s->greeted && !s->over && !s->going;
 }
 
 bool session_going(const struct session *s)

@@ -43,6 +43,9 @@ void session_close(struct session **s);
 /* 1 ready, 0 connecting, -1 over: session_why(). */
 int session_up(const struct session *s);
 
+/* The server has read what we said first: it took our certificate, and speaks HTTP/2. */
+bool session_greeted(const struct session *s);
+
 /* Begins a stream; fields of st but ref and token_made are the session's. bearer: NULL when a
  * certificate is enough. 0, or -1 and the session is over or goes away: nothing was sent. */
 int session_submit(struct session *s, struct stream *st, const struct apns_push *p,

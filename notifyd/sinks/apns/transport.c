@@ -300,6 +300,23 @@ ssize_t transport_read(struct transport *t, void *to, size_t len)
 	return e == SSL_ERROR_WANT_READ || e == SSL_ERROR_WANT_WRITE ? 0 : fail_tls(t, e, saved);
 }
 
+/* A server that refuses our certificate by TLS 1.3 may have hung up before we write for the first
+ * time: its alert is still there to be read, and tells more than that the connection is gone. */
+static int fail_write(struct transport *t, int error, int saved_errno)
+{
+	char c;
+
+	if (error == SSL_ERROR_SYSCALL) {
+		ERR_clear_error();
+		int e = SSL_get_error(t->ssl, SSL_read(t->ssl, &c, 1));
+		if (e == SSL_ERROR_SSL)
+			error = e;
+		else
+			ERR_clear_error();
+	}
+	return fail_tls(t, error, saved_errno);
+}
+
 ssize_t transport_write(struct transport *t, const void *from, size_t len)
 {
 	if (t->phase != READY)
@@ -311,7 +328,7 @@ ssize_t transport_write(struct transport *t, const void *from, size_t len)
 	t->wants_write = e == SSL_ERROR_WANT_WRITE;
 	if (n > 0)
 		return n;
-	return e == SSL_ERROR_WANT_READ || e == SSL_ERROR_WANT_WRITE ? 0 : fail_tls(t, e, saved);
+	return e == SSL_ERROR_WANT_READ || e == SSL_ERROR_WANT_WRITE ? 0 : fail_write(t, e, saved);
 }
 
 int transport_poll(const struct transport *t, short *events_r)

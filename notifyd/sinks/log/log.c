@@ -7,6 +7,7 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <poll.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -142,6 +143,46 @@ static int open_syslog(struct sink *sink, const char *path)
 	if (fd >= 0)
 		close(fd);
 	return -1;
+}
+
+/* Whether open_file() will have it: one that is not there yet is to be made. */
+static int probe_file(struct sink *sink, const char *path)
+{
+	char dir[PATH_MAX];
+	const char *what = path;
+	int fd = open(path, O_RDWR | O_APPEND | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+	if (fd >= 0) {
+		close(fd);
+		return 0;
+	}
+	if (errno == ENOENT) {
+		snprintf(dir, sizeof dir, "%.*s", (int)(strrchr(path, '/') - path + 1), path);
+		what = dir;
+		if (faccessat(AT_FDCWD, dir, W_OK | X_OK, AT_EACCESS) == 0)
+			return 0;
+		if (errno == ENOENT)
+			return sink_why(sink, -1,
+			                "the directory %s is missing; make it, for notifyd's user",
+			                dir);
+	}
+	return sink_why(sink, -1,
+	                "%s: %s; let notifyd's user write there, and its unit too "
+	                "(ReadWritePaths)",
+	                what, strerror(errno));
+}
+
+static int log_probe(struct sink *sink)
+{
+	enum kind kind;
+	const char *path;
+	if (log_check(sink) < 0 || target(sink, &kind, &path) < 0)
+		return SINK_RETRY;
+	if (kind == KIND_FILE)
+		return probe_file(sink, path) < 0 ? SINK_RETRY : SINK_OK;
+	int fd = kind == KIND_SYSLOG ? open_syslog(sink, path) : STDERR_FILENO;
+	if (fd > STDERR_FILENO)
+		close(fd);
+	return fd < 0 ? SINK_RETRY : SINK_OK;
 }
 
 static int open_target(struct sink *sink, enum kind *kind_r)
@@ -368,6 +409,7 @@ const struct sink_driver sink_log = {
     .options = log_options,
     .check = log_check,
     .open = log_open_sink,
+    .probe = log_probe,
     .send = log_send,
     .flush = log_flush,
     .close = log_close,

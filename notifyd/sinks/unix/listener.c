@@ -135,6 +135,42 @@ static int make(struct listener *l, struct sink *sink, const char *temporary, mo
 	return 0;
 }
 
+/* 0, or -1 with sink->why: what is there already is not to be replaced. */
+static int free_to_take(struct sink *sink, const char *path)
+{
+	switch (served(path)) {
+	case 0:
+		return 0;
+	case 1:
+		return sink_why(sink, -1,
+		                "%s: somebody listens there; stop it or choose another path", path);
+	default:
+		if (errno == ENOTSOCK)
+			return sink_why(sink, -1, "%s: exists and is no socket; remove it", path);
+		return sink_why(sink, -1, "%s: %s; can't tell whether it is served", path,
+		                strerror(errno));
+	}
+}
+
+int listener_probe(struct sink *sink, const char *path, const char *group)
+{
+	char dir[sizeof(((struct listener *)0)->path)], above[sizeof dir];
+
+	if (listener_check(sink, path, group) < 0)
+		return -1;
+	parent(path, dir);
+	parent(dir, above);
+	if (access(dir, W_OK | X_OK) == 0)
+		return free_to_take(sink, path);
+	if (errno != ENOENT)
+		return sink_why(sink, -1, "%s: %s; the user of notifyd must be able to write there",
+		                dir, strerror(errno));
+	return access(above, F_OK) == 0
+	           ? 0
+	           : sink_why(sink, -1, "%s: %s; create it for the user of notifyd", above,
+	                      strerror(errno));
+}
+
 int listener_open(struct listener *l, struct sink *sink, const char *path, mode_t mode,
                   const char *group)
 {
@@ -156,19 +192,8 @@ int listener_open(struct listener *l, struct sink *sink, const char *path, mode_
 	/* Two that start at once would both find the old socket stale, and the second would
 	 * replace the first one's. */
 	int lock = lock_directory(dir);
-	switch (served(path)) {
-	case 1:
-		sink_why(sink, -1, "%s: somebody listens there; stop it or choose another path",
-		         path);
+	if (free_to_take(sink, path) < 0)
 		goto fail;
-	case -1:
-		if (errno == ENOTSOCK)
-			sink_why(sink, -1, "%s: exists and is no socket; remove it", path);
-		else
-			sink_why(sink, -1, "%s: %s; can't tell whether it is served", path,
-			         strerror(errno));
-		goto fail;
-	}
 	if (make(l, sink, temporary, mode, group) < 0)
 		goto fail;
 	if (rename(temporary, path) < 0) {

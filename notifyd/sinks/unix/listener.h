@@ -19,6 +19,10 @@ struct listener {
 /* Looks at path and group only. 0, or -1 with sink->why. */
 int listener_check(struct sink *sink, const char *path, const char *group);
 
+/* Whether it could be opened now, by this user: makes nothing. A directory that is missing can be
+ * made when there is one to make it in. 0, or -1 with sink->why. */
+int listener_probe(struct sink *sink, const char *path, const char *group);
+
 /* Makes the directory when it is missing, replaces a stale socket. group: NULL or "" leaves it.
  * 0, or -1 with sink->why. */
 int listener_open(struct listener *l, struct sink *sink, const char *path, mode_t mode,

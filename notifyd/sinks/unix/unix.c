@@ -316,6 +316,12 @@ static int unix_check(struct sink *sink)
 	return listener_check(sink, conf_str(&sink->conf, "path"), conf_str(&sink->conf, "group"));
 }
 
+static int unix_probe(struct sink *sink)
+{
+	const char *path = conf_str(&sink->conf, "path"), *group = conf_str(&sink->conf, "group");
+	return listener_probe(sink, path, group) < 0 ? SINK_RETRY : SINK_OK;
+}
+
 /* As many descriptors as the system lets us have. */
 static void raise_descriptors(const struct unix_sink *u)
 {
@@ -450,5 +456,6 @@ const struct sink_driver sink_unix = {
     .help = "UNIX socket: live events and durable subscriptions",
     .options = options,
     .check = unix_check,
+    .probe = unix_probe,
     .run = unix_run,
 };
