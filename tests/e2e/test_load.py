@@ -41,8 +41,9 @@ def native(n, event="MessageRead"):
                        "uri": "imap://john@imap.example.org/INBOX;UIDVALIDITY=1"})
 
 
-def flood(path, seconds, sent):
+def flood(path, seconds, sent, go):
     """Paced; sendto() waits where the socket is full."""
+    go.wait()
     s = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
     s.connect(path)
     begun = time.monotonic()
@@ -127,6 +128,11 @@ def measure(world):
 @case("%d clients, %d datagrams/s and a reload a second, for %d s" % (CLIENTS, RATE, SECONDS),
       SECONDS * 30 + 240)
 def storm(world):
+    sent, go = multiprocessing.Value("q", 0), multiprocessing.Event()
+    # Before there are clients: it must not hold their sockets open.
+    sender = multiprocessing.Process(target=flood, args=(
+        world.cyrus.conf["notifysocket"], SECONDS, sent, go))
+    sender.start()
     selector = selectors.DefaultSelector()
     clients = [Client(world.local, n) for n in range(CLIENTS)]
     for c in clients:
@@ -134,11 +140,8 @@ def storm(world):
     cursors = os.path.join(world.cyrus.journal, "cursors")
     wait_for("all subscriptions", lambda: sum(
         1 for name in os.listdir(cursors) if name.startswith("local@")) >= CLIENTS, 60)
-    sent = multiprocessing.Value("q", 0)
-    sender = multiprocessing.Process(target=flood, args=(
-        world.cyrus.conf["notifysocket"], SECONDS, sent))
     begun = time.monotonic()
-    sender.start()
+    go.set()
     tick, first, markers, last = begun, None, 0, None
     rng = random.Random(1)
     while sender.is_alive():
