@@ -195,22 +195,24 @@ static struct block *keep(struct blocks *bs, struct block *b, const struct recor
 	return b;
 }
 
-/* Whether the reader passed something over; that is told at the beginning of a block. */
-static struct block *pass(struct blocks *bs, struct block *b, const struct reader_damage *was,
+/* Where the reader passed something over since *was, that is told at the beginning of a block: the
+ * one to go on with. */
+static struct block *pass(struct blocks *bs, struct block *b, struct reader_damage *was,
                           uint64_t to)
 {
-	struct reader_damage is = *reader_damage(b->reader);
+	const struct reader_damage *is = reader_damage(b->reader);
 
-	if (is.gap == was->gap && is.torn == was->torn)
+	if (is->gap == was->gap && is->torn == was->torn)
 		return b;
 	if (b->to > b->from)
 		b = follow(bs, b);
-	is.gap -= was->gap;
-	is.gone -= was->gone;
-	is.torn -= was->torn;
-	is.bytes -= was->bytes;
-	b->passed = is;
 	b->clear = to;
+	b->passed = *is;
+	b->passed.gap -= was->gap;
+	b->passed.gone -= was->gone;
+	b->passed.torn -= was->torn;
+	b->passed.bytes -= was->bytes;
+	*was = *is;
 	return b;
 }
 
@@ -239,9 +241,9 @@ static int read_at(struct blocks *bs, uint64_t pos)
 
 	const struct block *first = b;
 	size_t front = b->front;
+	struct reader_damage was = *reader_damage(b->reader);
 	for (unsigned n = 0; n < SHARE_RECORDS && b->front - front < SHARE_BYTES && b == first;
 	     n++) {
-		struct reader_damage was = *reader_damage(b->reader);
 		struct record rec;
 		int rc = reader_next(b->reader, &rec);
 		if (rc < 0)

@@ -178,10 +178,11 @@ enum feed_result feed_fill(struct server *s, struct feed *f, struct lines *out)
 			break;
 		if (f->sub && subscription_full(s, f->sub))
 			return FEED_FULL;
-		if (f->sub && subscription_sent(f->sub, f->pos) < 0)
+		if (f->sub && subscription_sent(f->sub, f->pos) < 0) {
 			out->failed = true;
-		else
-			add_event(f, &b->lines[i], out);
+			break;
+		}
+		add_event(f, &b->lines[i], out);
 		s->delivered++;
 	}
 	return FEED_MORE;
