@@ -184,8 +184,10 @@ static bool is(const char *name, const char *s, size_t len)
 
 const struct catalog_event *catalog_event(const char *name, size_t len)
 {
+	/* for every record and filter; names of one length differ at their ends as a rule */
 	for (size_t i = 0; i < sizeof events / sizeof *events; i++)
-		if (events[i].len == len && memcmp(events[i].name, name, len) == 0)
+		if (events[i].len == len && events[i].name[len - 1] == name[len - 1] &&
+		    memcmp(events[i].name, name, len) == 0)
 			return &events[i];
 	return NULL;
 }

@@ -265,21 +265,23 @@ void filter_devices(struct filter *f)
 
 bool filter_match(const struct filter *f, const struct record *rec)
 {
+	/* what is cheap and refuses most comes first */
+	if (f->users.n && !match_user(&f->users, rec->user))
+		return false;
+	if (f->owners.n && !match_user(&f->owners, rec->owner))
+		return false;
+	bool named = f->events.n && match_event(&f->events, rec->event);
+	if (f->events.n && !named && !f->devices)
+		return false;
+
 	unsigned groups = catalog_groups(rec->event);
 	if (f->devices && (groups & GROUP_APPLEPUSHSERVICE))
-		return (!f->users.n || match_user(&f->users, rec->user)) &&
-		       (!f->owners.n || match_user(&f->owners, rec->owner));
-	bool named = f->events.n && match_event(&f->events, rec->event);
-
+		return true;
 	if (f->groups && !(f->groups & groups))
 		return false;
 	if (f->events.n && !named)
 		return false;
 	if ((groups & GROUP_APPLEPUSHSERVICE) && !(f->groups & GROUP_APPLEPUSHSERVICE) && !named)
-		return false;
-	if (f->users.n && !match_user(&f->users, rec->user))
-		return false;
-	if (f->owners.n && !match_user(&f->owners, rec->owner))
 		return false;
 	if (!f->mailboxes.n)
 		return true;

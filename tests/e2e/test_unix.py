@@ -551,6 +551,79 @@ def many(w):
         c.close()
 
 
+@case("a crowd of which some read slowly, some come late and some want little: to each its own")
+def crowded(w):
+    wanted = {"all": {}, "flags": {"events": ["FlagsSet"]}, "joe": {"users": ["joe"]},
+              "both": {"events": ["FlagsSet"], "users": ["joe"]}}
+    names = ["crowd-%s%d" % (kind, i) for kind in wanted for i in range(8)]
+    kind_of = lambda name: name[6:-1]
+    for name in names:
+        w.subscription(name, **wanted[kind_of(name)])
+    first = {name: w.subscribe(name, **wanted[kind_of(name)]) for name in names[::2]}
+    lives = [w.live() for _ in range(3)]  # their own events to find out are for "all" too
+    for c in lives[:2]:
+        while not c.quiet(0.1):
+            c.line()
+    made = []
+    for i in range(30):  # 12 MB: more than a socket takes, and than is kept in memory
+        part = []
+        for event in ("MessageNew", "FlagsSet"):
+            for user in ("jane", "joe"):
+                part += w.make(25, event=event, user=user, pad=4000)
+        made += w.send(part)
+        for c in lives[:2]:  # the third one reads nothing for now
+            same(c.take(len(part)), part, "live")
+        if i == 15:
+            first.update({name: w.subscribe(name, **wanted[kind_of(name)])
+                          for name in names[1::4]})
+    first.update({name: w.subscribe(name, **wanted[kind_of(name)])
+                  for name in names if name not in first})
+    fits = {"all": lambda e: True, "flags": lambda e: e["event"] == "FlagsSet",
+            "joe": lambda e: e["user"] == "joe",
+            "both": lambda e: e["event"] == "FlagsSet" and e["user"] == "joe"}
+    for name in names:
+        want = [e for e in made if fits[kind_of(name)](e)]
+        c = first[name]
+        got = [c.json()]
+        while len(got) < len(want):  # what came before: to find out whether a live one is served
+            if got[0]["event"]["vnd.example.n"] < made[0]["vnd.example.n"]:
+                got.pop()
+            got.append(c.json())
+        same(events(got), want, name)
+        same([g["id"] for g in got], sorted({g["id"] for g in got}), "ids")
+        c.ack(got[-1])
+    same(lives[2].take(len(made)), made, "the live one that was slow")
+    last = w.emit(1, event="FlagsSet", user="joe")
+    for name in names:
+        same(events(first[name].take(1)), last, name)
+        first[name].close()
+    for c in lives:
+        same(c.take(1), last, "live")
+        c.close()
+
+
+@case("damage in the journal: what is behind it comes to all, and the log tells of it once")
+def damage(w):
+    names = ["damage%d" % i for i in range(20)]
+    for name in names:
+        w.subscription(name, **({"events": ["MessageNew"]} if name.endswith("7") else {}))
+    made = w.emit(100)
+    w.notifyd.stop()  # what is in its memory is no matter
+    segment = sorted(glob.glob(w.box.at("journal", "*.seg")))[-1]
+    with open(segment, "r+b") as f:
+        at = f.read().index(b'"vnd.example.n":%d}' % made[49]["vnd.example.n"])
+        f.seek(at)
+        f.write(b"#")
+    w.notifyd.start()
+    before = w.log().count("are damaged and were passed over")
+    clients = [w.subscribe(name) for name in names]
+    for c in clients:
+        same(events(c.take(99)), made[:49] + made[50:])
+        check(c.quiet(0.05), "more came")
+        c.close()
+    same(w.log().count("are damaged and were passed over") - before, 1, "log lines")
+
+
 @case("notifyd restarted and killed in between: subscriptions go on")
 def restart(w):
     w.subscription("lasting")

@@ -16,7 +16,6 @@
 
 #define WRITES_A_TURN 4
 #define LINGER        2000 /* ms for a client to go after its last line */
-#define REST_AT_ONCE  16   /* with more clients no reader keeps its buffer between turns */
 
 static void on_poll(uv_poll_t *poll, int status, int events);
 
@@ -185,9 +184,15 @@ static void refuse(struct client *c, const struct buf *why)
 }
 
 /* What a send left over is sent when there is room; no turn comes before that. */
-static void keep(struct client *c, const struct buf *out, size_t done)
+static void keep(struct client *c, const struct lines *out, size_t done)
 {
-	buf_add(&c->out, out->s + done, out->len - done);
+	for (size_t i = 0; i < out->n; i++) {
+		const struct iovec *v = &out->piece[i];
+		size_t skip = done < v->iov_len ? done : v->iov_len;
+
+		done -= skip;
+		buf_add(&c->out, (const char *)v->iov_base + skip, v->iov_len - skip);
+	}
 	if (c->out.failed)
 		client_close(c);
 	else
@@ -198,10 +203,12 @@ static void keep(struct client *c, const struct buf *out, size_t done)
 static bool read_and_write(struct client *c)
 {
 	struct server *s = c->server;
-	struct buf *out = &s->gather;
+	struct lines *out = &s->lines;
 	ssize_t n = 0;
 
-	buf_reset(out);
+	out->n = out->len = 0;
+	out->failed = false;
+	buf_reset(&out->said);
 	enum feed_result result = feed_fill(s, c->feed, out);
 	uint64_t pos = feed_pos(c->feed);
 	if (pos > s->head)
@@ -214,11 +221,13 @@ static bool read_and_write(struct client *c)
 	}
 	if (result == FEED_FAILED && !c->failed)
 		log_incident(LOG_LEVEL_ERROR, s->sink->name, pos,
-		             "can't read the journal: %s; trying each second", feed_why(c->feed));
+		             "can't read the journal: %s; trying each second",
+		             blocks_why(s->blocks));
 	c->failed = result == FEED_FAILED;
 	c->full = result == FEED_FULL;
 	if (out->len) {
-		n = send(c->fd, out->s, out->len, MSG_NOSIGNAL);
+		struct msghdr msg = {.msg_iov = out->piece, .msg_iovlen = out->n};
+		n = sendmsg(c->fd, &msg, MSG_NOSIGNAL);
 		if (n < 0 && errno != EAGAIN && errno != EINTR) {
 			/* gone; its last acks may still be there: on_poll() ends it */
 			c->out.failed = true;
@@ -242,13 +251,10 @@ void client_turn(struct client *c)
 	bool more = true;
 
 	client_queue(c, NULL);
-	c->busy = true;
 	for (int i = 0; more && i < WRITES_A_TURN; i++)
 		more = read_and_write(c);
 	if (more)
 		server_ready(s, c);
-	if (s->nclients > REST_AT_ONCE && !closed(c))
-		feed_rest(c->feed);
 }
 
 /* --- reading --- */
@@ -505,9 +511,6 @@ void client_second(struct client *c)
 		subscription_settle(s, sub, feed_pos(c->feed));
 	if (c->failed)
 		server_ready(s, c);
-	if (!c->busy)
-		feed_rest(c->feed);
-	c->busy = false;
 }
 
 void client_touch(struct client *c)

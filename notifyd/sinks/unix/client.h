@@ -26,7 +26,6 @@ struct client {
 	bool last_words;   /* out ends what is said; then wait for it to go */
 	bool full;         /* waits for an ack */
 	bool failed;       /* the journal could not be read: try again in a second */
-	bool busy;         /* had something to read since the last second */
 };
 
 /* Takes fd over. -1 when memory is short (fd is closed). */
@@ -39,7 +38,7 @@ void client_turn(struct client *c);
 /* Off the list it is on, onto that one (NULL: none). */
 void client_queue(struct client *c, struct client_list *list);
 
-/* Once a second: who hangs, who is gone, who may rest. May close it. */
+/* Once a second: who hangs, who is gone. May close it. */
 void client_second(struct client *c);
 /* Once an hour: what is open does not expire. */
 void client_touch(struct client *c);

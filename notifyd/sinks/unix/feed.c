@@ -2,80 +2,62 @@
 #include "feed.h"
 
 #include "../../../lib/journal.h"
-#include "../../../lib/reader.h"
 #include "../../log.h"
 
-#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
-#define SHARE 2048 /* records a turn, where the filters leave most out */
-
 struct feed {
-	struct reader *reader;
+	uint64_t pos; /* all before it was offered */
 	struct subscription *sub;
-	struct filter *filter;     /* the subscription's; NULL: none */
-	uint64_t gaps, gone, torn; /* reader_damage() that was dealt with */
+	struct selector *selector; /* the subscription's; NULL: none */
 	char gap[JOURNAL_ID];      /* to be told before the first event; "": none */
 	/* The first position may lie inside a record that is just being written (the journal's
 	 * end), or come from the client: what the reader finds damaged there is no damage. */
 	bool fresh;
 };
 
-static struct feed *feed_new(struct server *s, uint64_t pos, struct buf *error)
+static struct feed *feed_new(uint64_t pos, struct buf *error)
 {
-	char *why = NULL;
-
 	struct feed *f = calloc(1, sizeof *f);
-	if (f)
-		f->reader = reader_open(s->sink->journal, pos, &why);
-	if (!f || !f->reader) {
-		buf_addf(error, "notifyd can't read its journal now: %s; come again later",
-		         why ? why : "memory is short");
-		free(why);
-		free(f);
+	if (!f) {
+		buf_adds(error, "request: memory is short; come again later");
 		return NULL;
 	}
+	f->pos = pos;
 	f->fresh = true;
 	return f;
 }
 
 struct feed *feed_live(struct server *s, struct buf *error)
 {
-	return feed_new(s, journal_end(s->journalfd), error);
+	return feed_new(journal_end(s->journalfd), error);
 }
 
 struct feed *feed_subscribe(struct server *s, struct request *req, struct buf *error)
 {
-	struct filter *filter = NULL;
 	struct feed *f = NULL;
 	struct subscription *sub = NULL;
-	char gap[JOURNAL_ID], *why = NULL;
+	char gap[JOURNAL_ID];
 
 	/* the filter first: a request that is refused makes no subscription */
-	const char *groups = buf_cstr(&req->groups), *events = buf_cstr(&req->events),
-		   *users = buf_cstr(&req->users);
-	if (!req->groups.failed && !req->events.failed && !req->users.failed)
-		filter = filter_new(groups, events, users, NULL, NULL, &why);
-	if (!filter) {
-		buf_addf(error, "subscribe: %s", why ? why : "memory is short; come again later");
-		free(why);
+	struct selector *selector = selector_get(&s->selectors, req, error);
+	if (!selector)
 		return NULL;
-	}
 	if (subscription_open(s, req, &sub, gap, error) < 0)
 		goto fail;
-	f = feed_new(s, subscription_pos(sub), error);
+	f = feed_new(subscription_pos(sub), error);
 	if (!f)
 		goto fail;
 	f->fresh = subscription_made(sub) || req->from == FROM_ID;
 	f->sub = sub;
-	f->filter = filter;
+	f->selector = selector;
 	memcpy(f->gap, gap, sizeof gap);
 	return f;
 
 fail:
 	subscription_close(s, &sub);
-	filter_free(&filter);
+	selector_put(&s->selectors, &selector);
 	return NULL;
 }
 
@@ -84,8 +66,7 @@ void feed_close(struct server *s, struct feed **f)
 	if (!*f)
 		return;
 	subscription_close(s, &(*f)->sub);
-	filter_free(&(*f)->filter);
-	reader_close(&(*f)->reader);
+	selector_put(&s->selectors, &(*f)->selector);
 	free(*f);
 	*f = NULL;
 }
@@ -97,12 +78,7 @@ struct subscription *feed_subscription(struct feed *f)
 
 uint64_t feed_pos(const struct feed *f)
 {
-	return reader_pos(f->reader);
-}
-
-void feed_rest(struct feed *f)
-{
-	reader_rest(f->reader);
+	return f->pos;
 }
 
 /* One log line a place, however many clients come by it. */
@@ -117,86 +93,96 @@ static void log_damage(struct server *s, const struct reader_damage *d, bool gap
 	             (unsigned long long)d->len);
 }
 
-static void add_gap(struct server *s, const struct feed *f, uint64_t to, struct buf *out)
+/* Deals with what was passed over on the way to `to`. */
+static void pass(struct server *s, struct feed *f, const struct reader_damage *d, uint64_t to)
 {
-	char id[JOURNAL_ID];
-
-	journal_id(id, s->sink->uuid, to);
-	buf_adds(out, "{\"gap\":{\"from\":\"");
-	buf_adds(out, f->gap);
-	buf_adds(out, "\",\"to\":\"");
-	buf_adds(out, id);
-	buf_adds(out, "\"}}\n");
-}
-
-/* Looks at what the reader passed over on its way to `to`. */
-static void check_damage(struct server *s, struct feed *f, uint64_t to, struct buf *out)
-{
-	const struct reader_damage *d = reader_damage(f->reader);
-
-	if (d->gap != f->gaps) {
+	if (d->gap) {
 		log_damage(s, d, true);
 		/* A new one may ask for what has long been deleted. */
 		if (f->sub && !(f->fresh && subscription_made(f->sub)))
-			subscription_gone(s, f->sub, d->gap_at, to, d->gone - f->gone);
+			subscription_gone(s, f->sub, d->gap_at, to, d->gone);
 		if (!f->gap[0])
 			journal_id(f->gap, s->sink->uuid, d->at);
-	} else if (d->torn != f->torn && !f->fresh) {
+	} else if (d->torn && !f->fresh) {
 		log_damage(s, d, false);
 	}
-	f->gaps = d->gap;
-	f->gone = d->gone;
-	f->torn = d->torn;
-	if (f->gap[0] && f->sub)
-		add_gap(s, f, to, out);
+}
+
+static void add(struct lines *out, const char *s, size_t len)
+{
+	struct iovec *last = out->n ? &out->piece[out->n - 1] : NULL;
+
+	if (last && (const char *)last->iov_base + last->iov_len == s)
+		last->iov_len += len;
+	else
+		out->piece[out->n++] = (struct iovec){(void *)(uintptr_t)s, len};
+	out->len += len;
+}
+
+static void tell_gap(struct server *s, struct feed *f, uint64_t to, struct lines *out)
+{
+	char id[JOURNAL_ID];
+
+	if (f->gap[0] && f->sub) {
+		journal_id(id, s->sink->uuid, to);
+		buf_addf(&out->said, "{\"gap\":{\"from\":\"%s\",\"to\":\"%s\"}}\n", f->gap, id);
+		out->failed |= out->said.failed;
+		add(out, out->said.s, out->said.len);
+	}
 	f->gap[0] = '\0';
 }
 
-static void add_event(struct server *s, const struct feed *f, const struct record *rec,
-                      struct buf *out)
+static void add_event(const struct feed *f, const struct block_line *line, struct lines *out)
 {
 	if (f->sub) {
-		char id[JOURNAL_ID];
-		journal_id(id, s->sink->uuid, rec->pos);
-		buf_adds(out, "{\"id\":\"");
-		buf_adds(out, id);
-		buf_adds(out, "\",\"event\":");
-		buf_add(out, rec->json.s, rec->json.len);
-		buf_add(out, "}\n", 2);
+		add(out, line->s, line->len);
 	} else {
-		buf_add(out, rec->json.s, rec->json.len);
-		buf_addc(out, '\n');
+		add(out, line->s + BLOCK_BEFORE, line->len - BLOCK_BEFORE - BLOCK_AFTER);
+		add(out, "\n", 1);
 	}
 }
 
-const char *feed_why(const struct feed *f)
+static bool lines_full(const struct lines *out)
 {
-	return reader_why(f->reader);
+	return out->len >= FEED_GATHER || out->n + 2 > LINES_PIECES;
 }
 
-enum feed_result feed_fill(struct server *s, struct feed *f, struct buf *out)
+enum feed_result feed_fill(struct server *s, struct feed *f, struct lines *out)
 {
-	struct record rec;
+	const struct block *b;
 
-	for (unsigned n = 0; n < SHARE && out->len < FEED_GATHER && !out->failed; n++) {
+	if (f->sub && subscription_full(s, f->sub))
+		return FEED_FULL;
+	int rc = blocks_get(s->blocks, f->pos, &b);
+	if (rc < 0)
+		return FEED_FAILED;
+	if (rc == 0) {
+		tell_gap(s, f, f->pos, out);
+		return FEED_END;
+	}
+	if (f->pos == b->from) {
+		pass(s, f, &b->passed, b->clear);
+		f->pos = b->clear;
+	}
+	tell_gap(s, f, f->pos, out);
+	if (b->to > b->clear)
+		f->fresh = false; /* something was read */
+	for (size_t i = block_at(b, f->pos); !out->failed; i++) {
+		i = selector_next(f->selector, b, i);
+		if (i >= b->n) {
+			f->pos = b->to;
+			break;
+		}
+		f->pos = b->lines[i].pos;
+		if (lines_full(out))
+			break;
 		if (f->sub && subscription_full(s, f->sub))
 			return FEED_FULL;
-		int rc = reader_next(f->reader, &rec);
-		const struct reader_damage *d = reader_damage(f->reader);
-		if (d->gap != f->gaps || d->torn != f->torn || f->gap[0])
-			check_damage(s, f, rc > 0 ? rec.pos : reader_pos(f->reader), out);
-		if (rc < 0)
-			return FEED_FAILED;
-		if (rc == 0)
-			return FEED_END;
-		f->fresh = false;
-		if (!filter_match(s->filter, &rec) || (f->filter && !filter_match(f->filter, &rec)))
-			continue;
-		if (f->sub && subscription_sent(f->sub, rec.pos) < 0) {
+		if (f->sub && subscription_sent(f->sub, f->pos) < 0) {
 			out->failed = true;
 			break;
 		}
-		add_event(s, f, headers_add(s->headers, &rec), out);
+		add_event(f, &b->lines[i], out);
 		s->delivered++;
 	}
 	return FEED_MORE;

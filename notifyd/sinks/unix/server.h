@@ -3,16 +3,23 @@
 #ifndef UNIX_SERVER_H
 #define UNIX_SERVER_H
 
-#include "../../../lib/buf.h"
-#include "../../filter.h"
-#include "../../headers.h"
 #include "../../sink.h"
+#include "selector.h"
 
-#include <sys/queue.h>
+#include <sys/uio.h>
 #include <uv.h>
 
 struct client;
 TAILQ_HEAD(client_list, client);
+
+/* What goes out in one write: pieces of a block, and words of our own. */
+#define LINES_PIECES 1024 /* as many as the kernel takes */
+struct lines {
+	struct iovec piece[LINES_PIECES];
+	size_t n, len;
+	struct buf said; /* the first piece, when not empty */
+	bool failed;
+};
 
 struct server {
 	struct sink *sink;
@@ -21,8 +28,10 @@ struct server {
 	unsigned char former[16]; /* the journal this one is a copy of; zeros for none */
 	struct filter *filter;    /* the sink's own, for every client */
 	struct headers *headers;  /* NULL: not wanted */
-	size_t unacked;           /* option */
-	uint64_t stall;           /* option, milliseconds */
+	struct blocks *blocks;
+	struct selector_list selectors;
+	size_t unacked; /* option */
+	uint64_t stall; /* option, milliseconds */
 
 	struct client_list clients; /* all of them */
 	struct client_list ready;   /* those with a turn to come */
@@ -34,7 +43,7 @@ struct server {
 	bool news;             /* somebody read past `head` since the last look */
 	bool changed;          /* clients or subscriptions came or went: for the status */
 	bool stopping;         /* no more reading; connections close as they are written out */
-	struct buf gather;     /* scratch: the lines of one write */
+	struct lines lines;    /* scratch: one write */
 	char input[64u << 10]; /* scratch: what one read brought */
 	uv_idle_t turns;       /* runs while `ready` is not empty */
 	uv_timer_t look;       /* every 2 ms while events flow and somebody waits for more */

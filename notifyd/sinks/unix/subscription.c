@@ -65,6 +65,18 @@ static void carry_out(struct server *s, struct subscription *sub)
 	free(why);
 }
 
+/* Where it begins when it is new, or is to go on. */
+static uint64_t first(const struct server *s, const struct request *req)
+{
+	uint64_t end = journal_end(s->journalfd), start = end;
+
+	if (req->from == FROM_OLDEST || (req->from == FROM_ID && !ours(s, req->uuid)))
+		start = reader_oldest(s->journalfd);
+	else if (req->from == FROM_ID && req->pos < end)
+		start = req->pos; /* past the end: a power cut took what was there */
+	return start ? start : reader_beginning(s->journalfd);
+}
+
 int subscription_open(struct server *s, const struct request *req, struct subscription **sub_r,
                       char *gap_r, struct buf *error)
 {
@@ -82,19 +94,9 @@ int subscription_open(struct server *s, const struct request *req, struct subscr
 	cursor_name(s, req->name, path);
 
 	bool known = cursor_peek(s->journalfd, path, &was) == 0;
-	uint64_t oldest = reader_oldest(s->journalfd), end = journal_end(s->journalfd);
-	uint64_t start = req->from == FROM_OLDEST ? oldest : end;
-	if (req->from == FROM_ID) {
-		/* past the end: a power cut took what was there; what comes is higher */
-		start = req->pos < end ? req->pos : end;
-		if (!ours(s, req->uuid)) {
-			journal_id(gap_r, req->uuid, req->pos);
-			start = oldest;
-		}
-	}
-
-	if (!start)
-		start = reader_beginning(s->journalfd);
+	uint64_t start = first(s, req);
+	if (req->from == FROM_ID && !ours(s, req->uuid))
+		journal_id(gap_r, req->uuid, req->pos);
 	if (cursor_open(&sub->cursor, s->journalfd, path, start, &made, &why) < 0) {
 		if (errno == EAGAIN)
 			buf_addf(error, "subscribe: %s is in use by another client", sub->name);
@@ -119,7 +121,7 @@ int subscription_open(struct server *s, const struct request *req, struct subscr
 		if (req->from != FROM_ID) {
 			if (known)
 				journal_id(gap_r, was.uuid, was.pos);
-			move(s, sub, oldest);
+			move(s, sub, reader_oldest(s->journalfd));
 		}
 		sub->made = false;
 	} else if (made) {

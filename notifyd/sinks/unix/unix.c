@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* The unix sink: a stream socket at which any number of programs read events, live
- * or by durable subscriptions. One loop, one thread; each client has a reader of its
- * own, so memory does not grow with what a slow one has not read yet. */
+ * or by durable subscriptions. One loop, one thread; a client has no more than its place in
+ * the journal, so memory does not grow with what a slow one has not read yet, and clients at about
+ * the same place share what is read there (blocks.h). */
 #include "client.h"
 #include "listener.h"
 #include "subscription.h"
@@ -27,7 +28,7 @@
 #define HOUR        3600 /* seconds */
 #define FINISH_MS   2000
 #define ACCEPTS     64 /* a turn of the loop */
-#define DESCRIPTORS 4  /* a client: its socket, journal directory, segment, cursor */
+#define DESCRIPTORS 2  /* a client: its socket, its cursor */
 
 static const struct conf_option options[] = {
     {"path", CONF_PATH, "/run/notifyd/events", 0, 0, NULL, NULL,
@@ -102,6 +103,7 @@ static bool look(struct server *s)
 	struct client *c = TAILQ_FIRST(&s->waiting);
 
 	s->news = false;
+	blocks_look(s->blocks);
 	if (c)
 		client_turn(c);
 	return s->news;
@@ -245,6 +247,7 @@ static void on_second(uv_timer_t *timer)
 		next = TAILQ_NEXT(c, all);
 		client_second(c);
 	}
+	blocks_rest(s->blocks);
 	if (u->paused)
 		u->paused = uv_poll_start(&u->arrivals, UV_READABLE, on_arrivals) < 0;
 	if (s->nclients < u->clients)
@@ -333,7 +336,7 @@ static void raise_descriptors(const struct unix_sink *u)
 		limit.rlim_cur = limit.rlim_max;
 		setrlimit(RLIMIT_NOFILE, &limit);
 	}
-	rlim_t need = u->clients * DESCRIPTORS + 64;
+	rlim_t need = u->clients * DESCRIPTORS + 2 * BLOCKS + 64;
 	if (limit.rlim_cur < need)
 		log_incident(LOG_LEVEL_WARNING, u->server.sink->name, LOG_NOPOS,
 		             "%zu clients need %llu descriptors and the limit is %llu; raise it "
@@ -368,7 +371,8 @@ static int prepare(struct unix_sink *u, struct sink *sink)
 	}
 	if (conf_num(conf, "headers"))
 		s->headers = headers_new();
-	return 0;
+	s->blocks = blocks_new(sink->journal, sink->uuid, s->filter, s->headers);
+	return s->blocks ? 0 : sink_why(sink, -1, "memory is short");
 }
 
 static void start_loop(struct unix_sink *u)
@@ -404,6 +408,7 @@ static int unix_run(struct sink *sink)
 	TAILQ_INIT(&s->clients);
 	TAILQ_INIT(&s->ready);
 	TAILQ_INIT(&s->waiting);
+	TAILQ_INIT(&s->selectors);
 	u->status = status_open(sink->journal, sink->name);
 
 	if (uv_loop_init(&s->loop) < 0) {
@@ -441,9 +446,10 @@ failed:
 	status_state(u->status, "not listening: %s", sink->why);
 done:
 	status_close(&u->status);
+	blocks_free(&s->blocks);
 	filter_free(&s->filter);
 	headers_free(&s->headers);
-	buf_free(&s->gather);
+	buf_free(&s->lines.said);
 	if (s->journalfd >= 0)
 		close(s->journalfd);
 	free(u);
