@@ -25,7 +25,7 @@ uint64_t follows_at(int dirfd)
 	uint64_t at;
 	if (!BEFORE)
 		return 0;
-	snprintf(name, sizeof name, FILE_NAME, BEFORE);
+	snprintf(name, sizeof name, FILE_NAME, (unsigned)BEFORE);
 	int fd = openat(dirfd, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
 	if (fd < 0)
 		return 0;
@@ -67,7 +67,7 @@ static uint64_t seal(int dirfd)
 static int put(int dirfd, uint64_t at)
 {
 	char name[NAME], tmp[NAME + 1], text[64];
-	snprintf(name, sizeof name, FILE_NAME, BEFORE);
+	snprintf(name, sizeof name, FILE_NAME, (unsigned)BEFORE);
 	snprintf(tmp, sizeof tmp, ".%s", name);
 	int len = snprintf(text, sizeof text, FORMAT, at);
 	unlinkat(dirfd, tmp, 0);

@@ -74,6 +74,22 @@ static int64_t now(void)
 	return (int64_t)t.tv_sec * 1000000 + t.tv_nsec / 1000;
 }
 
+/* NULL where the kernel can't empty it for a child (before Linux 4.14). */
+static char *page_of_here(void)
+{
+	size_t len = (size_t)sysconf(_SC_PAGESIZE);
+	/* cppcheck-suppress invalidFunctionArg ; there is no file */
+	char *page = mmap(NULL, len, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (page == MAP_FAILED)
+		return NULL;
+	if (madvise(page, len, MADV_WIPEONFORK) < 0) {
+		munmap(page, len);
+		return NULL;
+	}
+	*page = 1;
+	return page;
+}
+
 int journal_open(struct journal **j_r, const char *dir, const struct journal_options *opt,
                  const char **why_r)
 {
@@ -86,18 +102,7 @@ int journal_open(struct journal **j_r, const char *dir, const struct journal_opt
 	j->opt = *opt;
 	j->fd = -1;
 	j->pid = getpid();
-	long page = sysconf(_SC_PAGESIZE);
-	j->here =
-	    mmap(NULL, (size_t)page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	if (j->here == MAP_FAILED)
-		j->here = NULL;
-	if (j->here &&
-	    madvise(j->here, (size_t)page, MADV_WIPEONFORK) < 0) { /* before Linux 4.14 */
-		munmap(j->here, (size_t)page);
-		j->here = NULL;
-	}
-	if (j->here)
-		*j->here = 1;
+	j->here = page_of_here();
 	*j_r = j;
 	return 0;
 }
