@@ -2,6 +2,7 @@
 #include "cursor.h"
 
 #include "identity.h"
+#include "follows.h"
 #include "segment.h"
 
 #include <dirent.h>
@@ -172,11 +173,15 @@ int cursor_open(struct cursor **c_r, int journalfd, const char *name, uint64_t s
 		fail(why_r, "%s is damaged; it starts with the oldest event", path);
 		start = 0;
 	}
-	if (r == 0 && segment_version(was.pos) > SEGMENT_VERSION) {
+	/* notifyd's own, for what processes with the older hook append, may be there. */
+	uint64_t follows;
+	bool behind = r == 0 && name[0] != '-' && segment_version(was.pos) < SEGMENT_VERSION &&
+	              follows_at(journalfd, &follows) == 1 && was.pos > follows;
+	if (r == 0 && (behind || segment_version(was.pos) > SEGMENT_VERSION)) {
 		fail(why_r,
-		     "%s stands in a part of the journal that only a later version reads: install "
-		     "that, or move the file away to begin anew",
-		     path);
+		     "%s stands in a part of the journal that only %s version reads: install "
+		     "that, or see VERSIONS in mboxevent-journal(5)",
+		     path, behind ? "the earlier" : "a later");
 		errno = EPROTONOSUPPORT;
 		goto fail;
 	}

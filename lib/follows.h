@@ -8,12 +8,13 @@
 
 #include <stdint.h>
 
-/* The position: the base that the SEAL of the newest segment named, when this was settled; the
- * first of the version before when it had none. 0: not settled, or nothing comes before. */
-uint64_t follows_at(int dirfd);
+/* 1 with the position: the base that the SEAL of the newest segment named, when this was settled;
+ * the first of the version before when it had none. 0: not settled, or nothing comes before. -1
+ * with errno: that can't be told just now. */
+int follows_at(int dirfd, uint64_t *at_r);
 
 /* Settles it, once and for all, by sealing that segment. For notifyd alone, holding its lock. 0, or
- * -1 with errno. */
+ * -1 with errno (EBADMSG: it was settled, and the file is damaged or gone). */
 int follows_settle(int dirfd);
 
 #endif

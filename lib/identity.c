@@ -166,16 +166,17 @@ int journal_init(const char *dir, char **why_r)
 	const char *fs = dirfd < 0 ? NULL : journal_remote(dirfd);
 	unsigned char uuid[16], former[16] = {0};
 	bool copy = false;
-	int known = -1, r = dirfd < 0 || fs ? -1 : 0;
+	int known = -1, settled = 0, r = dirfd < 0 || fs ? -1 : 0;
 	/* Before anything is written: it may be another version's. */
 	if (r == 0 && (known = identity_read(dirfd, uuid, former, &copy)) < 0 && errno != ENOENT)
 		r = -1;
 	if (r == 0 &&
 	    (subdir(dirfd, "cursors") < 0 || subdir(dirfd, "status") < 0 ||
 	     subdir(dirfd, "dead") < 0 || subdir(dirfd, "gone") < 0 || lost_init(dirfd) < 0 ||
-	     segment_home(dirfd) < 0 || segment_bounds_init(dirfd) < 0 || boots_init(dirfd) < 0 ||
-	     follows_settle(dirfd) < 0))
+	     segment_home(dirfd) < 0 || segment_bounds_init(dirfd) < 0 || boots_init(dirfd) < 0))
 		r = -1;
+	if (r == 0)
+		r = settled = follows_settle(dirfd);
 	if (r == 0 && known < 0)
 		r = identity_write(dirfd, (unsigned char[16]){0});
 	else if (r == 0 && copy)
@@ -186,7 +187,10 @@ int journal_init(const char *dir, char **why_r)
 		                      "file system (set mboxevent_journal)",
 		                      dir, fs)
 		           : asprintf(why_r, "cannot set up the journal directory %s: %s", dir,
-		                      journal_identity_error(errno));
+		                      settled < 0 && errno == EBADMSG
+		                          ? "its file follows-v<version> is damaged or gone: see "
+		                            "VERSIONS in mboxevent-journal(5)"
+		                          : journal_identity_error(errno));
 		if (n < 0)
 			*why_r = NULL;
 	}

@@ -82,7 +82,8 @@ static char *page_of_here(void)
 	char *page = mmap(NULL, len, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	if (page == MAP_FAILED)
 		return NULL;
-	if (madvise(page, len, MADV_WIPEONFORK) < 0) {
+	/* Emulators take any advice and follow none. */
+	if (madvise(page, len, -1) == 0 || madvise(page, len, MADV_WIPEONFORK) < 0) {
 		munmap(page, len);
 		return NULL;
 	}

@@ -6,6 +6,7 @@
 #include <endian.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 /* Each count is the sum of several numbers, so that processes that lose events together need not
@@ -13,8 +14,8 @@
  * no reasons, and such a hook may still write there. */
 enum { FIRST = 64, EACH = 28, ROWS = 16, NUMBERS = FIRST + ROWS * EACH };
 
-/* One block, so that on a full disk an earlier version's file can be made longer; and no more than
- * a process may write whose limit journal_lost() found large enough. */
+/* One block of most file systems, so that on a full disk an earlier version's file can be made
+ * longer; and no more than a process may write whose limit journal_lost() found large enough. */
 _Static_assert(NUMBERS * sizeof(uint64_t) == 4096, "size of the file");
 _Static_assert(LOST_REASONS - 1 <= ROWS, "a row for each reason");
 
@@ -65,7 +66,12 @@ int lost_init(int dirfd)
 	int fd = open_file(dirfd, O_RDWR | O_CREAT);
 	if (fd < 0)
 		return -1;
+	struct stat st;
 	int r = posix_fallocate(fd, 0, NUMBERS * sizeof(uint64_t));
+	/* An earlier version's that can't be made longer counts on without reasons. */
+	if ((r == ENOSPC || r == EDQUOT || r == EFBIG) && fstat(fd, &st) == 0 &&
+	    st.st_size >= (off_t)(FIRST * sizeof(uint64_t)))
+		r = 0;
 	if (r == 0 && segment_adopt(dirfd, fd) < 0)
 		r = errno;
 	close(fd);

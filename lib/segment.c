@@ -98,18 +98,34 @@ static int open_home(int dirfd, unsigned version)
 
 int segment_home(int dirfd)
 {
-	char path[SEGMENT_TMP];
+	char path[SEGMENT_TMP], tmp[SEGMENT_TMP];
 	struct stat dir;
 	if (SEGMENT_VERSION == 1)
 		return 0;
-	segment_place(path, SEGMENT_VERSION, "");
-	if (mkdirat(dirfd, path, 0700) < 0)
-		return errno == EEXIST ? 0 : -1;
-	if (fstat(dirfd, &dir) < 0)
+	segment_place(path, SEGMENT_VERSION, ".");
+	if (fstatat(dirfd, path, &dir, 0) == 0)
+		return 0;
+	/* Whole when it has its name: a process that is killed leaves none that others can't use.
+	 */
+	path[strlen(path) - strlen("/.")] = '\0';
+	snprintf(tmp, sizeof tmp, ".%.16s.%d", path, (int)syscall(SYS_gettid));
+	unlinkat(dirfd, tmp, AT_REMOVEDIR);
+	if (fstat(dirfd, &dir) < 0 || mkdirat(dirfd, tmp, 0700) < 0)
 		return -1;
-	if (geteuid() == 0 && fchownat(dirfd, path, dir.st_uid, dir.st_gid, 0) < 0)
-		return -1;
-	return fchmodat(dirfd, path, dir.st_mode & 0777, 0) < 0 ? -1 : fsync(dirfd);
+	int fd = openat(dirfd, tmp, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+	int r = fd < 0 ? -1 : fchmod(fd, dir.st_mode & 0777);
+	if (r == 0 && geteuid() == 0)
+		r = fchown(fd, dir.st_uid, dir.st_gid);
+	if (r == 0 && renameat2(dirfd, tmp, dirfd, path, RENAME_NOREPLACE) < 0)
+		r = errno == EEXIST ? 0 : -1;
+	if (r == 0)
+		r = fsync(dirfd);
+	int why = errno;
+	if (fd >= 0)
+		close(fd);
+	unlinkat(dirfd, tmp, AT_REMOVEDIR);
+	errno = why;
+	return r;
 }
 
 int segment_sync_names(int dirfd)
@@ -187,8 +203,11 @@ ssize_t segment_list(int dirfd, uint64_t **bases_r)
 	struct bases b = {NULL, 0, 0};
 	int failed = 0;
 	if (SEGMENT_VERSION > 1) {
-		uint64_t follows = follows_at(dirfd);
-		failed = add(&b, dirfd, SEGMENT_VERSION - 1, 0, follows ? follows : UINT64_MAX);
+		uint64_t follows = UINT64_MAX;
+		int settled = follows_at(dirfd, &follows);
+		failed = settled < 0 ? errno
+		                     : add(&b, dirfd, SEGMENT_VERSION - 1, 0,
+		                           settled ? follows : UINT64_MAX);
 	}
 	if (!failed)
 		failed = add(&b, dirfd, SEGMENT_VERSION, 0, UINT64_MAX);
@@ -198,8 +217,10 @@ ssize_t segment_list(int dirfd, uint64_t **bases_r)
 ssize_t segment_list_older(int dirfd, uint64_t **bases_r)
 {
 	struct bases b = {NULL, 0, 0};
-	uint64_t follows = follows_at(dirfd);
-	int failed = follows ? add(&b, dirfd, SEGMENT_VERSION - 1, follows, UINT64_MAX) : 0;
+	uint64_t follows;
+	int settled = follows_at(dirfd, &follows), failed = settled < 0 ? errno : 0;
+	if (settled > 0)
+		failed = add(&b, dirfd, SEGMENT_VERSION - 1, follows, UINT64_MAX);
 	return listed(&b, failed, bases_r);
 }
 

@@ -84,6 +84,16 @@ static int64_t surely_began(const int64_t *times, ssize_t n, ssize_t i, int64_t 
 	return INT64_MAX;
 }
 
+/* Whether processes with the hook of the version before made segments since. */
+static bool older_goes_on(int dirfd)
+{
+	uint64_t *bases;
+	ssize_t n = segment_list_older(dirfd, &bases);
+	if (n >= 0)
+		free(bases);
+	return n > 0;
+}
+
 /* As journal_trim(), of these segments. */
 static int trim(int dirfd, const uint64_t *bases, ssize_t n, uint64_t pos, int64_t keep_us)
 {
@@ -93,10 +103,15 @@ static int trim(int dirfd, const uint64_t *bases, ssize_t n, uint64_t pos, int64
 	for (ssize_t i = 0; times && i < n; i++)
 		times[i] = began(dirfd, bases[i]);
 	for (ssize_t i = 0; i + 1 < n && bases[i + 1] <= pos; i++) {
-		/* What may be there again below a version's first segment is of that version. */
-		uint64_t below = segment_version(bases[i]) == segment_version(bases[i + 1])
-		                     ? bases[i + 1]
-		                     : follows_at(dirfd);
+		/* The newest of the version before stays, as any newest does, until its processes
+		 * have made another. */
+		uint64_t below = bases[i + 1];
+		if (segment_version(bases[i]) != segment_version(below)) {
+			if (!older_goes_on(dirfd))
+				continue;
+			if (follows_at(dirfd, &below) != 1)
+				break;
+		}
 		int64_t follower = times ? surely_began(times, n, i + 1, at) : INT64_MAX;
 		if (keep_us && (follower == INT64_MAX || at - follower < keep_us))
 			break;

@@ -2,7 +2,6 @@
 #include "backlog.h"
 
 #include "../lib/cursor.h"
-#include "sink.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -23,7 +22,7 @@ static void gather(void *ctx, const char *name)
 	struct gathering *g = ctx;
 	struct cursor_state state;
 	/* Those of notifyd's own for what the older hook appends are no place in what is read. */
-	if (name[0] == '-' || !strcmp(name, SINK_OLDER))
+	if (name[0] == '-')
 		return;
 	if (g->failed || cursor_peek(g->dir, name, &state) < 0)
 		return;

@@ -71,8 +71,10 @@ bool keeper_lowest(const struct settings *s, int journalfd, bool required, uint6
 	if (cursor_each(journalfd, lower, &l) < 0 || l.seen < want)
 		return false;
 	struct cursor_state mark;
-	if (cursor_peek(journalfd, SINK_OLDER_MARK, &mark) == 0 && mark.delivered &&
-	    mark.pos < l.pos)
+	int marked = cursor_peek(journalfd, SINK_OLDER_MARK, &mark);
+	if (marked < 0 && errno != ENOENT) /* as with those of sinks */
+		l.pos = 0;
+	else if (marked == 0 && mark.delivered && mark.pos < l.pos)
 		l.pos = mark.pos;
 	*pos_r = l.pos;
 	if (sink_r)
@@ -126,9 +128,38 @@ static int sync_one(int journalfd, uint64_t base, struct keeper_synced *synced)
 	return r;
 }
 
+/* What processes with the older hook append and is not taken over yet. */
+static int sync_older(int journalfd, struct keeper_synced *synced)
+{
+	uint64_t *bases;
+	ssize_t n = segment_list_older(journalfd, &bases);
+	int r = 0;
+	for (ssize_t i = 0; i < n && r == 0; i++) {
+		struct segment seg;
+		struct stat st;
+		if (i + 1 < n && bases[i + 1] <= synced->older)
+			continue;
+		int fd = segment_open(journalfd, bases[i], O_RDONLY, &seg);
+		if (fd < 0)
+			continue;
+		r = fstat(fd, &st);
+		uint64_t end = bases[i] + (uint64_t)st.st_size;
+		if (r == 0 && end > synced->older) {
+			r = fdatasync(fd) < 0 || fsync(journalfd) < 0 ? -1 : 0;
+			synced->older = r == 0 ? end : synced->older;
+		}
+		close(fd);
+	}
+	if (n >= 0)
+		free(bases);
+	return n < 0 ? -1 : r;
+}
+
 int keeper_sync(int journalfd, struct keeper_synced *synced)
 {
 	uint64_t *bases;
+	if (sync_older(journalfd, synced) < 0)
+		return -1;
 	ssize_t n = segment_list(journalfd, &bases);
 	if (n <= 0)
 		return (int)n;

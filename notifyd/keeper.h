@@ -22,6 +22,7 @@ struct keeper_synced {
 	uint64_t to;      /* all below is on the disk */
 	uint64_t doubt;   /* base + 1 of a segment whose sync failed, to be rescued; 0: none */
 	uint64_t rescued; /* how many were */
+	uint64_t older;   /* as `to`, of what is still to be taken over */
 };
 
 /* fdatasync of the newest segment and of the directory when they grew since the call before. A

@@ -8,7 +8,9 @@
 
 #include <sys/types.h>
 
-/* All have their answer within so long. */
+/* All have their answer within so long: a little longer than a driver takes, whose words are
+ * better.
+ */
 #define PROBE_S 12
 
 struct probe {

@@ -121,7 +121,7 @@ static size_t next_word(const char **s)
  * the stock notifyd as a service. */
 static bool reserved(const char *name)
 {
-	static const char *const words[] = {"mboxevent", "mailbox", "notifyd", RESET, SINK_OLDER};
+	static const char *const words[] = {"mboxevent", "mailbox", "notifyd", RESET};
 	char prefix[sizeof(FAMILY) + SINK_NAME_MAX + 1];
 
 	for (size_t i = 0; i < sizeof(words) / sizeof(*words); i++)

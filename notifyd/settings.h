@@ -12,7 +12,7 @@ struct settings {
 	struct conf_scope notifyd;   /* notifyd_options */
 	/* driver, name, conf and journal are set, the rest is zero. Without notifyd_sinks there is
 	 * one, "local" of type unix. The last are notifyd's own: "reset" with
-	 * notifyd_mailbox_reset, "older" where the journal's version is not the first. */
+	 * notifyd_mailbox_reset, "-older" where the journal's version is not the first. */
 	struct sink *sinks;
 	size_t n_sinks;
 	struct settings_place *places; /* where the sinks' strings are */

@@ -11,6 +11,8 @@
 
 struct worker;
 
+#define SINK_PROBE_MS 10000
+
 enum {
 	SINK_OK = 0,
 	SINK_FULL = 1,   /* send: not taken, enough is in flight; flush first */
@@ -64,8 +66,8 @@ struct sink_driver {
 	/* Whether open() or run() would succeed, for notifyctl doctor: connects and leaves.
 	 * Delivers nothing and changes nothing, here or there, and leaves no state. What open()
 	 * makes may be missing. Only in a process of its own, with notifyd's rights. SINK_OK, or
-	 * SINK_RETRY with sink->why, which always says what to do. May be NULL: nothing to reach.
-	 */
+	 * SINK_RETRY with sink->why, which always says what to do. Waits SINK_PROBE_MS at most,
+	 * whatever the sink's own time-out. May be NULL: nothing to reach. */
 	int (*probe)(struct sink *sink);
 
 	/* Takes one record; rec is borrowed for the call. Never waits for the far side.
@@ -118,11 +120,11 @@ struct sink_module {
 extern const struct sink_driver *const sink_driver_reset;
 /* notifyd's own, where this build's version of the journal is not the first. */
 extern const struct sink_driver sink_older;
-#define SINK_OLDER "older"
+#define SINK_OLDER "-older" /* no name that a user can choose */
 /* Where a process of it that was killed may have gone on behind its cursor: a cursor whose position
  * is the end of this version's part before, which must not be deleted, and whose count of events is
  * the position of what was to be taken over next. Zeros: nothing is under way. */
-#define SINK_OLDER_MARK "-older"
+#define SINK_OLDER_MARK "-older-mark"
 
 /* Options every sink has: type, groups, events, users, owners, mailboxes, from, headers,
  * required, dead_letters. */

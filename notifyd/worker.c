@@ -658,8 +658,8 @@ static uint64_t start_position(const struct sink *sink, int journalfd)
 	struct timespec t;
 	int64_t since;
 	uint64_t pos;
-	if (sink->driver->older)
-		return follows_at(journalfd);
+	if (sink->driver->older) /* settled since notifyd began */
+		return follows_at(journalfd, &pos) == 1 ? pos : 0;
 	clock_gettime(CLOCK_REALTIME, &t);
 	switch (when_parse(conf_str(&sink->conf, "from"),
 	                   (int64_t)t.tv_sec * 1000000 + t.tv_nsec / 1000, &since)) {

@@ -185,7 +185,7 @@ def killed(world):
         # It syncs what it took five times a second: most kills come before it could confirm.
         time.sleep(rng.uniform(0.02, 0.06))
         if done % (8 * PIECE) == 0:
-            kills += kill(world)
+            kills += kill(world) > 0
     same((ended(old), ended(new)), (0, 0), "status of send")
     wait_for("all in the log", lambda: len(uids(world)) >= 3000 + 2 * done, 60, every=0.3)
     time.sleep(1)
@@ -196,14 +196,14 @@ def killed(world):
     same([u for u in got if u >= behind], list(range(behind, behind + done)), "of the new tool")
 
 
-def kill(world):
-    """What takes over, where it has not been killed just now."""
+def kill(world, sig=signal.SIGKILL):
+    """What takes over, where it has not been killed just now. Its pid, or 0."""
     for pid in world.next.children():
         try:
             with open("/proc/%d/comm" % pid, encoding="utf-8") as f:
-                if f.read() == "notifyd:older\n":
-                    os.kill(pid, signal.SIGKILL)
-                    return 1
+                if f.read() == "notifyd:-older\n":
+                    os.kill(pid, sig)
+                    return pid
         except OSError:
             pass
     return 0
@@ -215,6 +215,57 @@ def trimmed(world):
     same(json.loads(world.next.ctl("status", "--json").stdout)["journal"]["lost"], 0, "lost")
     doctor = world.next.ctl("doctor", check=False).stdout
     check("older" not in doctor, doctor)
+
+
+@case("while it can't tell where the versions meet nothing is deleted, and it says so at a start")
+def unreadable(world):
+    follows = os.path.join(world.cyrus.journal, "follows-v1")
+    check(kill(world, signal.SIGSTOP), "nothing takes over")
+    old = tool(world, world.today)
+    old.stdin.write(events(2000001, 5000))
+    same(ended(old), 0, "status of send")
+    count = len(segments(world))
+    check(count > 3, "segments: %s" % segments(world))
+    with open(follows, "r+", encoding="ascii") as f:
+        text = f.read()
+        f.seek(len("mboxevent-journal-follows 1\nat 0"))
+        f.write("7")
+    time.sleep(2.5)  # it trims each second
+    same(len(segments(world)), count, "segments that are left")
+    same(world.next.stop(), 0, "status of notifyd")
+    p = world.next.launch("damaged")
+    same(p.wait(10), 73, "status of a notifyd that finds it damaged")
+    check("follows-v" in "\n".join(world.box.logs(5)), "it does not say what is damaged")
+    os.rename(follows, follows + ".kept")
+    p = world.next.launch("gone")
+    same(p.wait(10), 73, "status of a notifyd that finds it gone")
+    with open(follows + ".kept", "w", encoding="ascii") as f:
+        f.write(text)
+    os.rename(follows + ".kept", follows)
+    world.next.start()
+    wait_for("all in the log", lambda: sum(u > 2000000 for u in uids(world)) >= 5000, 30)
+    same([u for u in uids(world) if u > 2000000], list(range(2000001, 2005001)), "each once")
+
+
+@case("a journal that the notifyd to come has made: a process with the old hook loses nothing")
+def fresh(world):
+    world.next.stop()
+    journal, log = world.cyrus.journal, world.audit
+    conf = {"mboxevent_journal": world.box.folder("fresh", mode=0o700),
+            "notifyd_audit_path": world.box.at("run", "fresh")}
+    world.cyrus.configure(conf)
+    world.next.start()
+    for which, first in ((world.today, 1), (world.next, 101), (world.today, 201)):
+        p = tool(world, which)
+        p.stdin.write(events(first, 100))
+        same(ended(p), 0, "status of send")
+    world.audit = conf["notifyd_audit_path"]
+    wait_for("all in the log", lambda: os.path.exists(world.audit) and len(uids(world)) >= 300, 20)
+    same(sorted(uids(world)), [n for k in (1, 101, 201) for n in range(k, k + 100)], "each once")
+    world.next.stop()
+    world.audit = log
+    world.cyrus.configure({"mboxevent_journal": journal, "notifyd_audit_path": log})
+    world.next.start()
 
 
 @case("nothing is lost when the notifyd to come is stopped and started again")
@@ -232,8 +283,8 @@ def restarted(world):
 def back(world):
     same(world.next.stop(), 0, "status of notifyd")
     world.today.process = world.today.launch("back")
-    wait_for("it says what to do", lambda: "cursors/audit stands in a part of the journal that only "
-             "a later version reads" in "\n".join(world.box.logs(50)), 15)
+    wait_for("it says what to do", lambda: "cursors/audit stands in a part of the journal that only a later "
+             "version reads" in "\n".join(world.box.logs(50)), 15)
     world.today.stop()
     world.next.start()
     world.mids.append(append(world.new, "after that"))

@@ -250,6 +250,8 @@ static int start(struct sink *sink, bool probe)
 		/* The next host each time: this one may have failed or closed the last. A probe has
 		 * but one time, in which one of them must answer. */
 		size_t tries = probe ? a->target->address->nhosts : 1;
+		if (probe && a->target->timeout > SINK_PROBE_MS)
+			a->target->timeout = SINK_PROBE_MS;
 		a->target->timeout /= (int64_t)tries;
 		do {
 			const struct address_host *host = turn(sink, a->target);

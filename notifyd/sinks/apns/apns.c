@@ -101,9 +101,11 @@ int64_t apns_now_ms(void)
 
 /* --- settings --- */
 
-static int open_client(struct sink *sink, struct apns_client **client_r)
+/* most: milliseconds that it may wait for a connection at most. */
+static int open_client(struct sink *sink, int64_t most, struct apns_client **client_r)
 {
 	const struct conf_scope *c = &sink->conf;
+	int64_t timeout = conf_num(c, "timeout");
 	const struct apns_client_options o = {
 	    .url = conf_str(c, "url"),
 	    .cafile = conf_str(c, "cafile"),
@@ -112,7 +114,7 @@ static int open_client(struct sink *sink, struct apns_client **client_r)
 	    .token_key = conf_str(c, "token_key"),
 	    .key_id = conf_str(c, "key_id"),
 	    .team_id = conf_str(c, "team_id"),
-	    .timeout = conf_num(c, "timeout"),
+	    .timeout = timeout < most ? timeout : most,
 	    .retry_max = RETRY_MS,
 	    .inflight = (size_t)conf_num(c, "inflight"),
 	};
@@ -178,7 +180,7 @@ static int apns_check(struct sink *sink)
 		           : sink_why(sink, -1,
 		                      "it neither pushes nor tells what is due: set %spush_due",
 		                      sink->conf.prefix);
-	int r = open_client(sink, &client);
+	int r = open_client(sink, INT64_MAX, &client);
 	if (r == 0)
 		r = find_topics(sink, client, topics);
 	apns_client_close(&client);
@@ -333,8 +335,8 @@ static int apns_open(struct sink *sink)
 	if (a->push_due != PUSH_DUE_NO &&
 	    announce_open(&a->announce, c->conf, sink->journal, &why) < 0)
 		return sink_why(sink, SINK_RETRY, "%s", why);
-	if (conf_num(c, "push") &&
-	    (open_client(sink, &a->client) < 0 || find_topics(sink, a->client, a->topics) < 0))
+	if (conf_num(c, "push") && (open_client(sink, INT64_MAX, &a->client) < 0 ||
+	                            find_topics(sink, a->client, a->topics) < 0))
 		return SINK_RETRY;
 	return SINK_OK;
 }
@@ -346,7 +348,7 @@ static int apns_probe(struct sink *sink)
 	char why[sizeof sink->why];
 	if (!conf_num(&sink->conf, "push"))
 		return SINK_OK;
-	int r = open_client(sink, &client);
+	int r = open_client(sink, SINK_PROBE_MS, &client);
 	if (r == 0 && (r = apns_client_probe(client, why, sizeof why)) < 0) {
 		if (strstr(why, "check")) /* it says what */
 			sink_why(sink, -1, "%s", why);
@@ -370,7 +372,8 @@ static void renew(struct apns *a)
 {
 	const char *topics[DEVICE_KINDS];
 	struct apns_client *client = NULL;
-	if (open_client(a->sink, &client) < 0 || find_topics(a->sink, client, topics) < 0) {
+	if (open_client(a->sink, INT64_MAX, &client) < 0 ||
+	    find_topics(a->sink, client, topics) < 0) {
 		log_incident(LOG_LEVEL_ERROR, a->sink->name, LOG_NOPOS,
 		             "%s; what was read before stays in force", a->sink->why);
 		apns_client_close(&client);

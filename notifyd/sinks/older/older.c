@@ -59,6 +59,7 @@ static int find_done(struct state *s, const char *dir, char **why_r)
 	struct reader *to = from ? reader_open(dir, mark->pos, why_r) : NULL;
 	struct record due, is;
 	int r = to ? 0 : -1;
+	s->done = mark->delivered; /* all before it was confirmed */
 	while (r == 0 && (r = reader_next(from, &due)) == 1) {
 		while ((r = reader_next(to, &is)) == 1 && !same(&due, &is))
 			;
@@ -119,8 +120,9 @@ static int older_send(struct sink *sink, const struct record *rec)
 			return sink_why(sink, SINK_RETRY,
 			                "cannot write cursors/" SINK_OLDER_MARK ": %s",
 			                strerror(errno));
+		/* What came before it is synced and confirmed first. */
 		if (journal_offer(s->journal, rec, NULL, &why) < 0)
-			return sink_why(sink, SINK_RETRY, "%s", why);
+			return s->unsettled ? SINK_FULL : sink_why(sink, SINK_RETRY, "%s", why);
 	}
 	s->next = rec->next;
 	if (!s->unsettled++)

@@ -8,7 +8,7 @@
 
 /* What is read at once: still in the processor's cache when it is sent. */
 #define SHARE_BYTES   (64u << 10)
-#define SHARE_RECORDS 1024
+#define SHARE_RECORDS BLOCK_LINES
 
 struct blocks {
 	const char *journal;
@@ -65,6 +65,8 @@ void blocks_rest(struct blocks *bs)
 	for (unsigned i = 0; i < BLOCKS; i++)
 		if (bs->block[i].used <= bs->rested)
 			drop(&bs->block[i]);
+		else if (bs->block[i].reader) /* a large event's buffer would stay */
+			reader_rest(bs->block[i].reader);
 	bs->rested = bs->clock;
 }
 
@@ -93,8 +95,8 @@ static int failed(struct blocks *bs, const char *why)
 	return -1;
 }
 
-/* The block least recently used becomes one that begins there. It keeps its memory and its reader.
- */
+/* The block least recently used becomes one that begins there. It keeps its memory, but no reader
+ * elsewhere, which may hold a segment open that has been deleted. */
 static struct block *begin(struct blocks *bs, uint64_t from)
 {
 	struct block *b = &bs->block[0];
@@ -102,6 +104,8 @@ static struct block *begin(struct blocks *bs, uint64_t from)
 	for (unsigned i = 1; i < BLOCKS; i++)
 		if (bs->block[i].used < b->used)
 			b = &bs->block[i];
+	if (b->reader && reader_pos(b->reader) != from)
+		reader_close(&b->reader);
 	b->serial = ++bs->serial;
 	b->used = ++bs->clock;
 	b->from = b->to = b->clear = from;
@@ -116,11 +120,11 @@ static struct block *begin(struct blocks *bs, uint64_t from)
 static struct block *follow(struct blocks *bs, struct block *b)
 {
 	struct block *next = begin(bs, b->to);
-	struct reader *reader = next->reader;
 
 	b->closed = true;
+	reader_close(&next->reader);
 	next->reader = b->reader;
-	b->reader = reader;
+	b->reader = NULL;
 	return next;
 }
 
@@ -192,6 +196,7 @@ static struct block *keep(struct blocks *bs, struct block *b, const struct recor
 	if (!b->n && !reserve(bs, b, bytes))
 		return NULL;
 	add(bs, b, rec);
+	b->closed |= b->cap > BLOCK_BYTES; /* it is to age, although clients wait behind it */
 	return b;
 }
 
@@ -280,6 +285,8 @@ int blocks_get(struct blocks *bs, uint64_t pos, const struct block **block_r)
 			return 0;
 		int rc = read_at(bs, pos);
 		b = find(bs, pos);
+		if (b) /* another began behind what was the end, and the journal has grown */
+			bs->end = UINT64_MAX;
 		if (!b) {
 			if (rc == 0)
 				bs->end = pos;

@@ -10,9 +10,9 @@
 #include "../../filter.h"
 #include "../../headers.h"
 
-#define BLOCKS       8            /* places where clients may be at once without reading anew */
-#define BLOCK_BYTES  (256u << 10) /* more only for one event that is longer */
-#define BLOCK_LINES  1024
+#define BLOCKS       32          /* places where clients may be at once without reading anew */
+#define BLOCK_BYTES  (64u << 10) /* more only for one event that is longer */
+#define BLOCK_LINES  256
 #define BLOCK_BEFORE (JOURNAL_ID + 16) /* bytes of a line before the JSON */
 #define BLOCK_AFTER  2                 /* and behind it */
 

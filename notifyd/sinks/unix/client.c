@@ -216,6 +216,7 @@ static bool read_and_write(struct client *c)
 	if (out->failed) {
 		log_incident(LOG_LEVEL_ERROR, s->sink->name, pos,
 		             "memory is short; a client is cut off");
+		c->out.failed = true; /* what it was not told is not settled */
 		client_close(c);
 		return false;
 	}
