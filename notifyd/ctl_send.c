@@ -61,7 +61,7 @@ static int send_line(struct send *s, const char *line, size_t len)
 	case NATIVE_NOMEM:
 		return ctl_fail(EX_OSERR, "%s:%lu: out of memory", s->name, s->line);
 	}
-	if (journal_offer(s->journal, &rec, NULL, &why) < 0)
+	if (journal_append(s->journal, &rec, NULL, &why) < 0)
 		return ctl_fail(EX_CANTCREAT,
 		                "%s:%lu: the event could not be appended: %s; "
 		                "nothing from this line on was sent",

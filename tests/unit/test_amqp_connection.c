@@ -15,7 +15,7 @@
 #include <cmocka.h>
 
 #define PROMPT  3000 /* milliseconds: far more than a call takes that does not wait */
-#define PATIENT 60  /* seconds, after which one that waits for ever ends the test */
+#define PATIENT 60   /* seconds, after which one that waits for ever ends the test */
 
 /* connection.start (0-9, no properties, PLAIN, en_US), .tune (one channel, frames of 128 KB, a
  * heartbeat of 1 s), .open-ok, channel.open-ok */

@@ -109,8 +109,8 @@ int apns_client_submit(struct apns_client *c, const struct apns_push *p);
 size_t apns_client_step(struct apns_client *c, int wait_ms, apns_answer_fn answer, void *ctx);
 
 /* Connects, sees that the server takes our certificate and speaks HTTP/2, and pushes nothing.
- * Waits, at most options.timeout, which must not be longer than the caller has. Only for a client that has no connection. 0, or -1 with why: one
- * line. */
+ * Waits, at most options.timeout, which must not be longer than the caller has. Only for a client
+ * that has no connection. 0, or -1 with why: one line. */
 int apns_client_probe(struct apns_client *c, char *why, size_t size);
 
 /* A descriptor and poll(2)'s events to wait for beside the caller's own; -1: none now. */
