@@ -276,22 +276,31 @@ static struct block *find(struct blocks *bs, uint64_t pos)
 	return NULL;
 }
 
+/* As read_at(); where something came of it, the journal has grown: what others took for its end is
+ * the end no more. */
+static int read_on(struct blocks *bs, uint64_t pos)
+{
+	int rc = read_at(bs, pos);
+	if (find(bs, pos))
+		bs->end = UINT64_MAX;
+	else if (rc == 0)
+		bs->end = pos;
+	return rc;
+}
+
 int blocks_get(struct blocks *bs, uint64_t pos, const struct block **block_r)
 {
 	struct block *b = find(bs, pos);
 
 	if (!b) {
-		if (pos == bs->end)
-			return 0;
-		int rc = read_at(bs, pos);
+		int rc = pos == bs->end ? 0 : read_on(bs, pos);
 		b = find(bs, pos);
-		if (b) /* another began behind what was the end, and the journal has grown */
-			bs->end = UINT64_MAX;
-		if (!b) {
-			if (rc == 0)
-				bs->end = pos;
+		if (!b)
 			return rc;
-		}
+	} else if (!b->closed && b->front < SHARE_BYTES / 2 && b->to != bs->end) {
+		/* Begun by the last line of a share: it would be sent alone. */
+		b->used = ++bs->clock;
+		read_on(bs, b->to);
 	}
 	b->used = ++bs->clock;
 	*block_r = b;
