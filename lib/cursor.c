@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "cursor.h"
 
-#include "identity.h"
 #include "follows.h"
+#include "identity.h"
 #include "segment.h"
 
 #include <dirent.h>

@@ -324,24 +324,23 @@ static int attach(struct journal *j, uint64_t at_least, const char **why_r)
 		/* before the list: what is made later is not in it */
 		segment_bounds(dirfd, &bounds);
 		boots_read(dirfd, new.boot, &boots);
-		ssize_t n = segment_list(dirfd, &bases);
+		ssize_t n = segment_list_own(dirfd, &bases);
 		if (n < 0) {
 			bases = NULL;
 			j->reason = lost_reason(errno);
 			*why_r = "cannot read the journal directory";
 			break;
 		}
-		/* Where the newest is of the version before, ours begin. */
-		bool some = n && segment_version(bases[n - 1]) == SEGMENT_VERSION;
-		uint64_t newest = some ? bases[n - 1] : 0;
+		uint64_t newest = n ? bases[n - 1] : 0;
 		uint64_t above = 0;  /* the boot's first segment must not lie below this */
 		bool begins = false; /* it is that */
-		if (!some && segment_home(dirfd) < 0) {
+		if (!n && segment_home(dirfd) < 0) {
 			j->reason = lost_reason(errno);
-			*why_r = "cannot make a directory in the journal's (permissions?)";
+			*why_r = "cannot make the journal's directory for segments (permissions? "
+				 "space?)";
 			break;
 		}
-		if (!some || newest < bounds.floor) {
+		if (!n || newest < bounds.floor) {
 			/* The first; or somebody, a power cut even, took segments away. The one at
 			 * the floor was there, and none is deleted but behind a newer one. */
 			above = bounds.top > bounds.floor ? bounds.top : bounds.floor;

@@ -214,6 +214,13 @@ ssize_t segment_list(int dirfd, uint64_t **bases_r)
 	return listed(&b, failed, bases_r);
 }
 
+ssize_t segment_list_own(int dirfd, uint64_t **bases_r)
+{
+	struct bases b = {NULL, 0, 0};
+	int failed = add(&b, dirfd, SEGMENT_VERSION, 0, UINT64_MAX);
+	return listed(&b, failed, bases_r);
+}
+
 ssize_t segment_list_older(int dirfd, uint64_t **bases_r)
 {
 	struct bases b = {NULL, 0, 0};

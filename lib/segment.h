@@ -53,6 +53,9 @@ void segment_place(char path_r[SEGMENT_TMP], unsigned version, const char *name)
  * with errno. */
 ssize_t segment_list(int dirfd, uint64_t **bases_r);
 
+/* This version's alone: all that a writer needs, whatever became of the version before. */
+ssize_t segment_list_own(int dirfd, uint64_t **bases_r);
+
 /* Those that processes with the hook of the version before made since: 0 in version 1. */
 ssize_t segment_list_older(int dirfd, uint64_t **bases_r);
 

@@ -158,18 +158,18 @@ static int sync_older(int journalfd, struct keeper_synced *synced)
 int keeper_sync(int journalfd, struct keeper_synced *synced)
 {
 	uint64_t *bases;
-	if (sync_older(journalfd, synced) < 0)
-		return -1;
 	ssize_t n = segment_list(journalfd, &bases);
-	if (n <= 0)
-		return (int)n;
-	int r = 0;
+	int r = n < 0 ? -1 : 0;
 	/* The newest, and those that came and went on to the next since the last call. */
 	for (ssize_t i = 0; i < n && r == 0; i++)
 		if (i + 1 == n || bases[i + 1] > synced->to)
 			r = sync_one(journalfd, bases[i], synced);
 	int why = errno;
-	free(bases);
+	if (n >= 0)
+		free(bases);
+	/* A failure of the one does not keep the other from the disk. */
+	if (sync_older(journalfd, synced) < 0 && r == 0)
+		return -1;
 	errno = why;
 	return r;
 }

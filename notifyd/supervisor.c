@@ -10,7 +10,7 @@
 #include "log.h"
 #include "privilege.h"
 #include "relief.h"
-#include "status.h"
+#include "syncer.h"
 #include "systemd.h"
 #include "tally.h"
 
@@ -32,8 +32,6 @@ enum {
 	TICK_MS = 1000,       /* trimming, stalls, a socket that somebody else serves */
 	RESTART_MIN_MS = 100, /* a child that dies is started again after this, doubling */
 	RESTART_MAX_MS = 30000,
-	SYNC_PAUSE_MIN_MS = 1000, /* after a sync that failed, doubling */
-	SYNC_PAUSE_MAX_MS = 60000,
 	STEADY_MS = 60000, /* alive for so long: the doubling begins anew */
 	FINISH_MS = 10000, /* for children to finish after SIGTERM */
 	READY_MS = 10000,  /* a child that says nothing for so long keeps nobody waiting */
@@ -72,7 +70,7 @@ struct supervisor {
 
 	uv_loop_t loop;
 	uv_signal_t term, intr, hup;
-	uv_timer_t tick, sync, finish;
+	uv_timer_t tick, finish;
 	struct child **children;
 	size_t n_children;
 	bool stopping;
@@ -81,14 +79,7 @@ struct supervisor {
 	uv_poll_t watch;
 	bool armed;
 
-	uv_work_t sync_work;
-	bool syncing;
-	int sync_error;
-	struct keeper_synced synced;
-	uint64_t rescued;                /* of synced, as it was told */
-	uint64_t sync_again, sync_pause; /* after a failure: loop time, milliseconds */
-	int64_t sync_us;                 /* that the last one took; -1: there was nothing to sync */
-	struct status *sync_status;
+	struct syncer syncer;
 	struct relief *relief;
 };
 
@@ -396,68 +387,6 @@ static void watch_ingest(struct supervisor *s)
 
 /* --- timers and signals --- */
 
-static void sync_work(uv_work_t *w)
-{
-	struct supervisor *s = w->data;
-	struct timespec from, to;
-	uint64_t before = s->synced.to;
-	clock_gettime(CLOCK_MONOTONIC, &from);
-	s->sync_error = keeper_sync(s->journalfd, &s->synced) < 0 ? errno : 0;
-	clock_gettime(CLOCK_MONOTONIC, &to);
-	s->sync_us = before == s->synced.to ? -1
-	                                    : (int64_t)(to.tv_sec - from.tv_sec) * 1000000 +
-	                                          (to.tv_nsec - from.tv_nsec) / 1000;
-}
-
-/* For notifyctl status: up to where all is on the disk. */
-static void tell_synced(struct supervisor *s)
-{
-	if (s->sync_error) {
-		status_state(s->sync_status, "failing: %s", strerror(s->sync_error));
-	} else {
-		status_state(s->sync_status, "syncing");
-		status_count(s->sync_status, 0, 0, s->synced.to);
-	}
-}
-
-static void sync_done(uv_work_t *w, int status)
-{
-	static int told;
-	struct supervisor *s = w->data;
-	(void)status;
-	s->syncing = false;
-	if (s->sync_us >= 0)
-		tally_sync(s->tally, s->sync_us);
-	tally_sync_error(s->tally, s->sync_error);
-	if (s->sync_error && s->sync_error != told)
-		log_incident(LOG_LEVEL_ERROR, NULL, LOG_NOPOS,
-		             "cannot sync the journal to the disk: %s; a power cut may lose events",
-		             strerror(s->sync_error));
-	else if (told && !s->sync_error)
-		log_incident(LOG_LEVEL_INFO, NULL, LOG_NOPOS, "the journal is synced again");
-	told = s->sync_error;
-	if (s->synced.rescued != s->rescued)
-		log_incident(LOG_LEVEL_WARNING, NULL, s->synced.to,
-		             "the disk failed to take a segment of the journal; it was sealed and "
-		             "written anew, nothing is lost");
-	s->rescued = s->synced.rescued;
-	/* The next try may copy a whole segment. */
-	s->sync_pause = !s->sync_error                          ? 0
-	                : !s->sync_pause                        ? SYNC_PAUSE_MIN_MS
-	                : s->sync_pause * 2 < SYNC_PAUSE_MAX_MS ? s->sync_pause * 2
-	                                                        : SYNC_PAUSE_MAX_MS;
-	s->sync_again = uv_now(&s->loop) + s->sync_pause;
-	tell_synced(s);
-}
-
-static void on_sync(uv_timer_t *t)
-{
-	struct supervisor *s = t->data;
-	if (s->syncing || uv_now(&s->loop) < s->sync_again)
-		return;
-	s->syncing = uv_queue_work(&s->loop, &s->sync_work, sync_work, sync_done) == 0;
-}
-
 static void on_finish(uv_timer_t *t)
 {
 	struct supervisor *s = t->data;
@@ -591,16 +520,6 @@ static size_t serve_metrics(struct supervisor *s)
 	return c != NULL;
 }
 
-static void start_timers(struct supervisor *s)
-{
-	int64_t interval = conf_num(&s->settings->mboxevent, "mboxevent_sync");
-	uv_timer_stop(&s->sync);
-	if (interval <= 0)
-		status_state(s->sync_status, "left to the writers");
-	if (interval > 0) /* else writers sync each append themselves */
-		uv_timer_start(&s->sync, on_sync, (uint64_t)interval, (uint64_t)interval);
-}
-
 static void reload(struct supervisor *s)
 {
 	struct settings *new;
@@ -666,7 +585,7 @@ static void reload(struct supervisor *s)
 		s->inlet.told = false;
 		bind_ingest(s);
 	}
-	start_timers(s);
+	syncer_set(&s->syncer, conf_num(&s->settings->mboxevent, "mboxevent_sync"));
 	settings_free(&old);
 	log_incident(LOG_LEVEL_INFO, NULL, LOG_NOPOS,
 	             "configuration reloaded: %zu sinks unchanged, %zu processes replaced", kept,
@@ -772,19 +691,18 @@ int supervisor_main(const char *conf_path, struct settings *settings)
 	uv_signal_init(&s.loop, &s.intr);
 	uv_signal_init(&s.loop, &s.hup);
 	uv_timer_init(&s.loop, &s.tick);
-	uv_timer_init(&s.loop, &s.sync);
 	uv_timer_init(&s.loop, &s.finish);
-	s.watch.data = s.term.data = s.intr.data = s.hup.data = s.tick.data = s.sync.data = &s;
-	s.finish.data = s.sync_work.data = &s;
+	s.watch.data = s.term.data = s.intr.data = s.hup.data = s.tick.data = &s;
+	s.finish.data = &s;
 	uv_poll_start(&s.watch, UV_READABLE, on_watch);
 	uv_signal_start(&s.term, on_term, SIGTERM);
 	uv_signal_start(&s.intr, on_term, SIGINT);
 	uv_signal_start(&s.hup, on_hup, SIGHUP);
 	s.ticked = s.began = uv_now(&s.loop);
 	uv_timer_start(&s.tick, on_tick, TICK_MS, TICK_MS);
-	s.sync_status = status_open(dir, STATUS_SYNC);
+	syncer_init(&s.syncer, &s.loop, dir, s.journalfd, s.tally);
+	syncer_set(&s.syncer, conf_num(&settings->mboxevent, "mboxevent_sync"));
 	s.relief = relief_new(s.journalfd);
-	start_timers(&s);
 
 	for (size_t i = 0; i < settings->n_sinks; i++)
 		add_child(&s, settings->sinks[i].name, TALLY_SINK);
@@ -800,10 +718,7 @@ int supervisor_main(const char *conf_path, struct settings *settings)
 	while (uv_run(&s.loop, UV_RUN_DEFAULT))
 		;
 	uv_loop_close(&s.loop);
-	keeper_sync(s.journalfd, &s.synced); /* no work of the loop does so any more */
-	status_state(s.sync_status, "stopped");
-	status_count(s.sync_status, 0, 0, s.synced.to);
-	status_close(&s.sync_status);
+	syncer_end(&s.syncer);
 	relief_free(&s.relief);
 	free(s.children);
 	close(s.inotify);

@@ -230,6 +230,9 @@ def unreadable(world):
         text = f.read()
         f.seek(len("mboxevent-journal-follows 1\nat 0"))
         f.write("7")
+    new = tool(world, world.next)  # a writer needs to know nothing of it
+    new.stdin.write(events(2005001, 100))
+    same(ended(new), 0, "status of send of the new tool")
     time.sleep(2.5)  # it trims each second
     same(len(segments(world)), count, "segments that are left")
     same(world.next.stop(), 0, "status of notifyd")
@@ -243,8 +246,9 @@ def unreadable(world):
         f.write(text)
     os.rename(follows + ".kept", follows)
     world.next.start()
-    wait_for("all in the log", lambda: sum(u > 2000000 for u in uids(world)) >= 5000, 30)
-    same([u for u in uids(world) if u > 2000000], list(range(2000001, 2005001)), "each once")
+    wait_for("all in the log", lambda: sum(u > 2000000 for u in uids(world)) >= 5100, 30)
+    same(sorted(u for u in uids(world) if u > 2000000), list(range(2000001, 2005101)),
+         "each once")
 
 
 @case("a journal that the notifyd to come has made: a process with the old hook loses nothing")

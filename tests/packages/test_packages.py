@@ -6,10 +6,13 @@ Takes minutes and root; `make check-full` runs it. The chroot comes by debootstr
 machine's apt gets its packages."""
 
 import glob
+import json
 import os
 import re
 import shlex
+import signal
 import smtplib
+import socket
 import subprocess
 import sys
 
@@ -39,6 +42,7 @@ event_groups: message quota flags access mailbox subscription calendar applepush
 event_extra_params: messages timestamp uidnext vnd.cmu.midset vnd.cmu.envelope
 autocreate_users: anyone
 autocreate_post: yes
+notifyd_metrics: /run/notifyd/metrics
 """
 CYRUS_CONF = """
 START {
@@ -168,6 +172,22 @@ class World:
             line for line in self.debian.run("notifyctl", "tail", check=False).stdout.splitlines()
             if '"event":"MessageNew"' in line and subject in line], 30, every=0.5)
 
+    def metrics(self):
+        client = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        try:
+            client.connect(self.debian.at("/run/notifyd/metrics"))
+            client.sendall(b"GET /metrics HTTP/1.0\r\n\r\n")
+            return b"".join(iter(lambda: client.recv(1 << 16), b"")).decode()
+        finally:
+            client.close()
+
+    def doctor(self):
+        """Its findings; "" for none."""
+        r = self.debian.run("notifyctl", "doctor", "--json", check=False)
+        found = [f["finding"] for f in json.loads(r.stdout)]
+        same(r.returncode, 78 if found else 0, "exit status of doctor")
+        return "\n".join(found)
+
     def logs(self):
         return self.box.logs(40)
 
@@ -235,6 +255,65 @@ def used(world):
     world.deliver("first-message")
     print("# " + world.tail("first-message")[0][:200])
     check("listening" in d.run("notifyctl", "status").stdout, "status")
+    wait_for("it in the metrics", lambda: re.search(
+        r'^mboxevent_events_total\{group="message"\} [1-9]', world.metrics(), re.M), 20)
+
+
+@case("doctor finds nothing there, and then each thing that is broken", 300)
+def doctor(world):
+    d, journal = world.debian, "/var/spool/mboxevent"
+    conf = d.read("/etc/imapd.conf")
+    wait_for("no finding", lambda: world.doctor() == "", 20, every=1)
+
+    def finds(*words):
+        found = world.doctor()
+        for word in words:
+            check(word in found, "%r is not in %s" % (word, found))
+    os.chmod(d.at(journal), 0o755)
+    finds("has mode 0755")
+    os.chmod(d.at(journal), 0o700)
+    more = "notifyd_sinks: local mq audit\nnotifyd_local_type: unix\n" \
+           "notifyd_mq_type: amqp\nnotifyd_mq_url: amqp://guest@127.0.0.1:9/\n" \
+           "notifyd_audit_type: log\nnotifyd_audit_path: /nowhere/audit\n"
+    d.write("/etc/imapd.conf", conf + more)
+    finds("sink mq can't be reached: 127.0.0.1:9: connection refused",
+          "sink audit can't be reached: the directory /nowhere/ is missing")
+    d.write("/etc/imapd.conf", conf + "mboxevent_journal: /tmp/journal\n")
+    d.run("install", "-d", "-o", "cyrus", "-g", "mail", "-m", "700", "/tmp/journal")
+    finds("/tmp/journal is where old files are cleaned away")
+    d.write("/etc/imapd.conf", conf)
+    cursor = d.at(journal + "/cursors/orphan")
+    d.write("/etc/imapd.conf", conf + "notifyd_sinks: local orphan\nnotifyd_local_type: unix\n"
+            "notifyd_orphan_type: null\n")
+    d.running[0].send_signal(signal.SIGHUP)
+    wait_for("its cursor", lambda: os.path.exists(cursor), 20)
+    d.write("/etc/imapd.conf", conf)
+    d.running[0].send_signal(signal.SIGHUP)
+    finds("cursors/orphan is the place of a sink that notifyd_sinks does not name")
+    os.unlink(cursor)
+    # a second hook: what runs has the first one
+    hook = glob.glob(d.at("/usr/lib/*/mboxevent/cyrus.so"))[0]
+    world.box.run(["cp", "-p", hook, hook + ".new"])
+    os.rename(hook + ".new", hook)
+    world.deliver("keeps-lmtpd-there")
+    finds("run a hook that was replaced since")
+    d.running[0].terminate()  # notifyd
+    wait_for("notifyd has ended", lambda: "notifyd does not run" in world.doctor(), 20, every=1)
+    d.stop()
+    # stock Cyrus, as it would be without the drop-in
+    dropin = d.at("/lib/systemd/system/cyrus-imapd.service.d/mboxevent.conf")
+    os.rename(dropin, dropin + ".off")
+    d.start("notifyd.service")
+    d.start("cyrus-imapd.service")
+    wait_for("Cyrus answers", lambda: _try(lambda: world.deliver("without-hook")), 60, every=1)
+    finds("the hook is not loaded in", "event_groups: quota: without the hook")
+    d.stop()
+    os.rename(dropin + ".off", dropin)
+    d.start("notifyd.service")
+    d.start("cyrus-imapd.service")
+    wait_for("Cyrus answers", lambda: _try(lambda: world.deliver("hook-again")), 60, every=1)
+    world.tail("hook-again")
+    wait_for("no finding", lambda: world.doctor() == "", 20, every=1)
 
 
 @case("upgraded while it all runs: journal and cursors stay", 300)
