@@ -43,8 +43,6 @@ class World:
             self.cyrus.start()
         except BaseException:
             if not self.box.keep:
-                for line in self.logs():
-                    print("#   " + line)
                 self.close()
             raise
         return self

@@ -4,14 +4,17 @@
 import ctypes
 import os
 import pwd
+import random
 import shutil
 import signal
 import socket
 import subprocess
+import sys
 import tempfile
 import time
 
 PR_SET_CHILD_SUBREAPER = 36
+MARKS = []  # of the ports that are ours
 
 
 class Failed(Exception):
@@ -110,11 +113,26 @@ class Box:
         self.own(path)
         return path
 
-    def port(self):
-        """A free TCP port of the loopback. The kernel hands out others until it has been round."""
-        with socket.socket() as s:
-            s.bind(("127.0.0.1", 0))
-            return s.getsockname()[1]
+    @staticmethod
+    def port():
+        """A TCP port of the loopback that is ours until this process ends, bound or not: from below
+        those that the kernel gives to whoever connects, and marked by the name of an abstract socket,
+        which no other test beside this one can have."""
+        with open("/proc/sys/net/ipv4/ip_local_port_range", encoding="ascii") as f:
+            end = int(f.read().split()[0])
+        for _ in range(1000):
+            port = random.randrange(min(10000, end - 1), end)
+            mark = socket.socket(socket.AF_UNIX)
+            try:
+                mark.bind("\0mboxevent-test-port-%d" % port)
+                with socket.socket() as s:
+                    s.bind(("127.0.0.1", port))
+            except OSError:
+                mark.close()
+                continue
+            MARKS.append(mark)
+            return port
+        raise Failed("no TCP port from 10000 to %d is free" % (end - 1))
 
     def start(self, name, argv, env=None, user=None, **more):
         """Starts a process in a session of its own; its output goes to log/<name>.log."""
@@ -169,6 +187,10 @@ class Box:
         return children(os.getpid())
 
     def close(self):
+        """Ends all of it. When a fault is the reason, its logs are told before they go."""
+        fault = isinstance(sys.exc_info()[1], (Failed, OSError, subprocess.SubprocessError))
+        if fault and not self.keep:
+            print("".join("#   %s\n" % line for line in self.logs()), end="", flush=True)
         for fn in reversed(self.closers):
             try:
                 fn()

@@ -406,10 +406,10 @@ def unix(world):
 
 @case("an address that is taken is told, and taken when it is free")
 def taken(world):
+    port = world.box.port()
     with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
+        s.bind(("127.0.0.1", port))
         s.listen()
-        port = s.getsockname()[1]
         world.cyrus.configure({"notifyd_metrics": "127.0.0.1:%d" % port})
         os.kill(world.notifyd.process.pid, signal.SIGHUP)
 

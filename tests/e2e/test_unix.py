@@ -132,8 +132,6 @@ class World:
             self.notifyd = Notifyd(self.box, tap.top("TOP_BUILDDIR"), self.imapd_conf, self.conf)
             self.notifyd.start()
         except BaseException:
-            for line in self.logs():
-                print("# " + line)
             self.box.close()
             raise
 
