@@ -235,6 +235,13 @@ unsigned catalog_groups(struct str event)
 	return e ? e->groups : GROUP_OTHER;
 }
 
+bool catalog_is_device(struct str event)
+{
+	static const char begins[] = "ApplePushService";
+	return event.len >= sizeof begins - 1 && memcmp(event.s, begins, sizeof begins - 1) == 0 &&
+	       catalog_groups(event) & GROUP_APPLEPUSHSERVICE;
+}
+
 const char *catalog_group(struct str event)
 {
 	const struct catalog_event *e = catalog_event(event.s, event.len);

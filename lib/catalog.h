@@ -339,6 +339,8 @@ bool catalog_extra(const char *word, size_t len, struct catalog_params *set_r);
 
 /* The groups and the routing group of any event name, GROUP_OTHER for an unknown one. */
 unsigned catalog_groups(struct str event);
+/* Whether applepushservice is one of them, at less cost: readers ask that of each event. */
+bool catalog_is_device(struct str event);
 const char *catalog_group(struct str event);  /* "message", ..., "other" */
 const char *catalog_group_name(unsigned bit); /* "other" for what is no group's */
 /* A group's bit by name; 0 when there is none of that name. */

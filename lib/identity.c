@@ -202,11 +202,16 @@ int journal_init(const char *dir, char **why_r)
 void journal_id(char id_r[JOURNAL_ID], const unsigned char uuid[16], uint64_t pos)
 {
 	uuid_text(id_r, uuid);
-	char *p = id_r + SEGMENT_UUID;
-	*p++ = '-';
+	id_r[SEGMENT_UUID] = '-';
+	journal_id_move(id_r, pos);
+	id_r[JOURNAL_ID - 1] = '\0';
+}
+
+void journal_id_move(char id[JOURNAL_ID], uint64_t pos)
+{
+	char *p = id + SEGMENT_UUID + 1;
 	for (int shift = 60; shift >= 0; shift -= 4)
 		*p++ = hex[pos >> shift & 15];
-	*p = '\0';
 }
 
 bool journal_id_parse(const char *s, size_t len, unsigned char uuid_r[16], uint64_t *pos_r)

@@ -28,6 +28,8 @@ const char *journal_identity_error(int error);
 /* An id: <uuid>-<position, 16 hex digits>. */
 #define JOURNAL_ID 54 /* with its NUL */
 void journal_id(char id_r[JOURNAL_ID], const unsigned char uuid[16], uint64_t pos);
+/* Makes an id of that journal the one of another position. */
+void journal_id_move(char id[JOURNAL_ID], uint64_t pos);
 /* false when it is no id at all. */
 bool journal_id_parse(const char *s, size_t len, unsigned char uuid_r[16], uint64_t *pos_r);
 

@@ -1,11 +1,10 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "record.h"
 
+#include "checksum.h"
+
 #include <endian.h>
 #include <string.h>
-
-#define XXH_INLINE_ALL
-#include <xxhash.h>
 
 /* Offsets in the 48-byte header; all numbers little-endian. The checksum covers
  * everything behind itself. */
@@ -101,16 +100,17 @@ int record_encode(struct buf *out, enum record_kind kind, const struct record *r
 	buf_add(out, rec->json.s, rec->json.len);
 	if (out->failed)
 		return -1;
-	put64(out->s + at + AT_CHECKSUM, XXH3_64bits(out->s + at + AT_LENGTH, len - AT_LENGTH));
+	put64(out->s + at + AT_CHECKSUM, checksum(out->s + at + AT_LENGTH, len - AT_LENGTH));
 	return 0;
 }
 
 int record_decode(const char *s, size_t len, struct record *rec_r, size_t *need_r)
 {
-	size_t magic = len < sizeof record_magic ? len : sizeof record_magic;
-	if (memcmp(s, record_magic, magic) != 0)
-		return RECORD_BAD;
 	*need_r = RECORD_HEADER;
+	if (len < sizeof record_magic)
+		return memcmp(s, record_magic, len) ? RECORD_BAD : RECORD_SHORT;
+	if (memcmp(s, record_magic, sizeof record_magic) != 0)
+		return RECORD_BAD;
 	if (len < RECORD_HEADER)
 		return RECORD_SHORT;
 
@@ -124,7 +124,7 @@ int record_decode(const char *s, size_t len, struct record *rec_r, size_t *need_
 	*need_r = total;
 	if (len < total)
 		return RECORD_SHORT;
-	if (get64(s + AT_CHECKSUM) != XXH3_64bits(s + AT_LENGTH, total - AT_LENGTH))
+	if (get64(s + AT_CHECKSUM) != checksum(s + AT_LENGTH, total - AT_LENGTH))
 		return RECORD_BAD;
 
 	*rec_r = (struct record){

@@ -270,18 +270,15 @@ bool filter_match(const struct filter *f, const struct record *rec)
 		return false;
 	if (f->owners.n && !match_user(&f->owners, rec->owner))
 		return false;
-	bool named = f->events.n && match_event(&f->events, rec->event);
-	if (f->events.n && !named && !f->devices)
-		return false;
-
-	unsigned groups = catalog_groups(rec->event);
-	if (f->devices && (groups & GROUP_APPLEPUSHSERVICE))
+	bool device = catalog_is_device(rec->event);
+	if (device && f->devices)
 		return true;
-	if (f->groups && !(f->groups & groups))
-		return false;
+	bool named = f->events.n && match_event(&f->events, rec->event);
 	if (f->events.n && !named)
 		return false;
-	if ((groups & GROUP_APPLEPUSHSERVICE) && !(f->groups & GROUP_APPLEPUSHSERVICE) && !named)
+	if (device && !named && !(f->groups & GROUP_APPLEPUSHSERVICE))
+		return false;
+	if (f->groups && !(f->groups & catalog_groups(rec->event)))
 		return false;
 	if (!f->mailboxes.n)
 		return true;

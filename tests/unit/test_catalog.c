@@ -61,6 +61,8 @@ static void test_documented(void **state)
 		assert_int_equal(e->groups, documented[i].groups);
 		assert_true(e->source[0]);
 		assert_int_equal(catalog_groups(name), documented[i].groups);
+		assert_int_equal(catalog_is_device(name),
+		                 (documented[i].groups & GROUP_APPLEPUSHSERVICE) != 0);
 		assert_string_equal(catalog_group(name), documented[i].group);
 	}
 }

@@ -10,9 +10,11 @@
 #define SHARE_BYTES   (64u << 10)
 #define SHARE_RECORDS BLOCK_LINES
 
+#define ID_KEY "{\"id\":\""
+
 struct blocks {
 	const char *journal;
-	unsigned char uuid[16];
+	char before[BLOCK_BEFORE + 1]; /* of each line, with the id of position 0 */
 	const struct filter *filter;
 	struct headers *headers;
 	uint64_t end; /* nothing was there at the last look; UINT64_MAX: look */
@@ -24,11 +26,14 @@ struct blocks {
 struct blocks *blocks_new(const char *journal, const unsigned char uuid[16],
                           const struct filter *filter, struct headers *headers)
 {
+	char id[JOURNAL_ID];
+
 	struct blocks *bs = calloc(1, sizeof *bs);
 	if (!bs)
 		return NULL;
 	bs->journal = journal;
-	memcpy(bs->uuid, uuid, sizeof bs->uuid);
+	journal_id(id, uuid, 0);
+	snprintf(bs->before, sizeof bs->before, ID_KEY "%s\",\"event\":", id);
 	bs->filter = filter;
 	bs->headers = headers;
 	bs->end = UINT64_MAX;
@@ -167,9 +172,8 @@ static void add(const struct blocks *bs, struct block *b, const struct record *r
 	line->pos = rec->pos;
 	line->s = s;
 	line->len = BLOCK_BEFORE + rec->json.len + BLOCK_AFTER;
-	s = put(s, STR("{\"id\":\""));
-	journal_id(s, bs->uuid, rec->pos);
-	s = put(s + JOURNAL_ID - 1, STR("\",\"event\":"));
+	s = put(s, (struct str){bs->before, BLOCK_BEFORE});
+	journal_id_move(b->bytes + b->front + strlen(ID_KEY), rec->pos);
 	s = put(s, rec->json);
 	put(s, STR("}\n"));
 	b->front += line->len;
