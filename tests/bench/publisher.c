@@ -153,8 +153,8 @@ static void add_all(amqp_basic_properties_t *p)
 
 static void publish(amqp_connection_state_t c, unsigned long n)
 {
-	char id[40];
-	snprintf(id, sizeof id, "bench-%016lx-0123456789", n);
+	char id[54]; /* as long as the sink's */
+	snprintf(id, sizeof id, "00000000-0000-4000-8000-000000000000-%016lx", n);
 	amqp_basic_properties_t properties = {
 	    ._flags = AMQP_BASIC_CONTENT_TYPE_FLAG | AMQP_BASIC_DELIVERY_MODE_FLAG |
 	              AMQP_BASIC_MESSAGE_ID_FLAG,
