@@ -322,6 +322,7 @@ def drain():
                                 what == "all"), timeout=300).stdout)
                     rates[kind, what][who].append(n / seconds)
                     b.delete(queue)
+                    time.sleep(1)  # the broker still clears up
         # The ratio of each two runs beside each other: a broker's speed drifts more than they differ.
         for kind, what in ways:
             ours, bare = rates[kind, what]["ours"], rates[kind, what]["bare"]
