@@ -4,11 +4,11 @@
  * of the amqp sink: RabbitMQ looks a user's permission up for each key that is not among the last
  * twelve of a channel.
  *
- *   publisher PORT EXCHANGE QUEUE TYPE BODIES COUNT WINDOW [all]
+ *   publisher PORT EXCHANGE QUEUE TYPE BODIES COUNT WINDOW FILE id|all
  *                     declares both and the binding; bodies: a line each, used in turn, which are
- *                     read before the time begins; all: with properties and headers such as
- *                     the amqp sink's, not with the message-id alone. Prints messages, bytes,
- *                     seconds.
+ *                     read before the first is sent; all: with properties and headers such as
+ *                     the amqp sink's, not with the message-id alone. FILE: where it counts the
+ *                     confirmed ones, an unsigned long.
  *   publisher PORT EXCHANGE QUEUE TYPE BODIES COUNT stamps
  *                     one every 5 ms; when each was published, monotonic nanoseconds, a line each.
  *   publisher PORT EXCHANGE QUEUE TYPE - COUNT arrivals
@@ -19,12 +19,14 @@
 #include <amqp.h>
 #include <amqp_tcp_socket.h>
 
+#include <fcntl.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
@@ -143,8 +145,9 @@ static void add_all(amqp_basic_properties_t *p)
 		entries[i].value.kind = AMQP_FIELD_KIND_UTF8;
 		entries[i].value.value.bytes = amqp_cstring_bytes(headers[i][1]);
 	}
-	p->_flags |= AMQP_BASIC_HEADERS_FLAG | AMQP_BASIC_TIMESTAMP_FLAG | AMQP_BASIC_TYPE_FLAG |
-	             AMQP_BASIC_APP_ID_FLAG;
+	p->_flags |= AMQP_BASIC_CONTENT_TYPE_FLAG | AMQP_BASIC_HEADERS_FLAG |
+	             AMQP_BASIC_TIMESTAMP_FLAG | AMQP_BASIC_TYPE_FLAG | AMQP_BASIC_APP_ID_FLAG;
+	p->content_type = amqp_cstring_bytes("application/json");
 	p->headers = (amqp_table_t){HEADERS, entries};
 	p->timestamp = (uint64_t)time(NULL);
 	p->type = amqp_cstring_bytes("MessageNew");
@@ -155,12 +158,10 @@ static void publish(amqp_connection_state_t c, unsigned long n)
 {
 	char id[54]; /* as long as the sink's */
 	snprintf(id, sizeof id, "00000000-0000-4000-8000-000000000000-%016lx", n);
-	amqp_basic_properties_t properties = {
-	    ._flags = AMQP_BASIC_CONTENT_TYPE_FLAG | AMQP_BASIC_DELIVERY_MODE_FLAG |
-	              AMQP_BASIC_MESSAGE_ID_FLAG,
-	    .content_type = amqp_cstring_bytes("application/json"),
-	    .delivery_mode = AMQP_DELIVERY_PERSISTENT,
-	    .message_id = amqp_cstring_bytes(id)};
+	amqp_basic_properties_t properties = {._flags = AMQP_BASIC_DELIVERY_MODE_FLAG |
+	                                                AMQP_BASIC_MESSAGE_ID_FLAG,
+	                                      .delivery_mode = AMQP_DELIVERY_PERSISTENT,
+	                                      .message_id = amqp_cstring_bytes(id)};
 	if (all)
 		add_all(&properties);
 	if (amqp_basic_publish(c, CHANNEL, exchange, messages[n % n_messages].key, 1, 0,
@@ -210,22 +211,26 @@ static void cork(amqp_connection_state_t c, int in)
 	setsockopt(amqp_get_sockfd(c), IPPROTO_TCP, TCP_CORK, &in, sizeof in);
 }
 
-static void pipeline(amqp_connection_state_t c, unsigned long count, unsigned long window)
+static void pipeline(amqp_connection_state_t c, unsigned long count, unsigned long window,
+                     const char *path)
 {
 	unsigned long sent = 0, inflight = 0;
-	unsigned long long bytes = 0;
-	double begin = now();
+	int fd = open(path, O_RDWR);
+	unsigned long *confirmed =
+	    fd < 0 ? MAP_FAILED
+		   : mmap(NULL, sizeof *confirmed, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	if (confirmed == MAP_FAILED)
+		fail(path);
 	while (sent < count || inflight) {
 		cork(c, 1);
 		for (int i = 0; i < BATCH && sent < count && inflight < window; i++) {
-			bytes += messages[sent % n_messages].body.len;
 			publish(c, sent++);
 			inflight++;
 		}
 		cork(c, 0);
 		inflight -= confirms(c, sent == count || inflight == window);
+		*confirmed = sent - inflight;
 	}
-	printf("%lu %llu %.6f\n", count, bytes, now() - begin);
 }
 
 static void stamps(amqp_connection_state_t c, unsigned long count)
@@ -258,21 +263,22 @@ static void arrivals(amqp_connection_state_t c, const char *queue, unsigned long
 
 int main(int argc, char **argv)
 {
-	all = argc == 9 && strcmp(argv[8], "all") == 0;
-	if (argc != 8 + all)
+	bool piped = argc == 10;
+	if (!piped && argc != 8)
 		return 64;
+	all = piped && strcmp(argv[9], "all") == 0;
 	int port = atoi(argv[1]);
 	unsigned long count = strtoul(argv[6], NULL, 10);
 	exchange = amqp_cstring_bytes(argv[2]);
 	if (strcmp(argv[5], "-") != 0)
 		read_bodies(argv[5]);
 	amqp_connection_state_t c = dial(port, argv[3], argv[4]);
-	if (strcmp(argv[7], "stamps") == 0)
+	if (piped)
+		pipeline(c, count, strtoul(argv[7], NULL, 10), argv[8]);
+	else if (strcmp(argv[7], "stamps") == 0)
 		stamps(c, count);
 	else if (strcmp(argv[7], "arrivals") == 0)
 		arrivals(c, argv[3], count);
-	else
-		pipeline(c, count, strtoul(argv[7], NULL, 10));
 	amqp_connection_close(c, AMQP_REPLY_SUCCESS);
 	amqp_destroy_connection(c);
 	return 0;

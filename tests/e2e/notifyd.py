@@ -94,6 +94,17 @@ class Notifyd:
         """Pids of workers and ingest."""
         return children(self.process.pid)
 
+    def worker(self, name):
+        """The pid of the worker of a sink, or None."""
+        for pid in self.children():
+            try:
+                with open("/proc/%d/comm" % pid, encoding="utf-8") as f:
+                    if f.read().strip() == "notifyd:" + name:
+                        return pid
+            except OSError:
+                continue
+        return None
+
     def stop(self, timeout=15):
         """With SIGTERM. Its exit status."""
         p, self.process = self.process, None

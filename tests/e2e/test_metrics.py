@@ -81,18 +81,6 @@ def until(world, what, condition, timeout=60):
         raise Failed("%s\n%s" % (e, last[0].text if last else "no scrape")) from None
 
 
-def pid_of(world, name):
-    """The child of notifyd with this name of process."""
-    for pid in world.notifyd.children():
-        try:
-            with open("/proc/%d/comm" % pid, encoding="ascii") as f:
-                if f.read().strip() == "notifyd:" + name:
-                    return pid
-        except OSError:
-            continue
-    return None
-
-
 def not_back(before, after):
     for key, value in before.counters().items():
         check(after.values.get(key, -1) >= value, "%r went from %r to %r"
@@ -189,10 +177,10 @@ def monotonic(world):
     restarts = 0
     for round_ in range(3):
         for victim in ("audit", "metrics", "local"):
-            pid = wait_for("a process", lambda v=victim: pid_of(world, v))
+            pid = wait_for("a process", lambda v=victim: world.notifyd.worker(v))
             send(world, 50)
             os.kill(pid, signal.SIGKILL)
-            wait_for("another", lambda v=victim, p=pid: pid_of(world, v) not in (None, p))
+            wait_for("another", lambda v=victim, p=pid: world.notifyd.worker(v) not in (None, p))
             after = until(world, "a scrape", lambda m: True)
             not_back(before, after)
             before = after
@@ -239,7 +227,7 @@ def requests(world):
 
 @case("clients that are slow, silent, many or mad end nothing and hold up nobody for long")
 def hostile(world):
-    pid = pid_of(world, "metrics")
+    pid = world.notifyd.worker("metrics")
     open_ = []
     for n in range(120):
         s = world.http.connect()
@@ -269,10 +257,10 @@ def hostile(world):
         s.setblocking(False)
         open_.append(s)
     wait_for("an answer in spite of them", trickle, 60, every=0.2)
-    same(pid_of(world, "metrics"), pid, "the process")
+    same(world.notifyd.worker("metrics"), pid, "the process")
     for s in open_:
         s.close()
-    same(pid_of(world, "metrics"), pid, "the process still")
+    same(world.notifyd.worker("metrics"), pid, "the process still")
     same(world.http.metrics().lost(), {}, "lost")
 
 
@@ -288,9 +276,9 @@ def ready(world):
     wait_for("ready", lambda: world.http.ask("/readyz")[0] == 200)
     same(world.http.ask("/readyz")[2], "ok\n", "body")
     for _ in range(2):
-        pid = wait_for("a process", lambda: pid_of(world, "broken"))
+        pid = wait_for("a process", lambda: world.notifyd.worker("broken"))
         os.kill(pid, signal.SIGKILL)
-        wait_for("another", lambda p=pid: pid_of(world, "broken") not in (None, p))
+        wait_for("another", lambda p=pid: world.notifyd.worker("broken") not in (None, p))
     code, _, body = wait_for("503", lambda: [world.http.ask("/readyz")])[0]
     same((code, body), (503, "sink broken: its worker died 2 times in a row\n"), "/readyz")
     same(world.http.ask("/healthz")[0], 200, "/healthz is another matter")
@@ -394,13 +382,14 @@ def unix(world):
     same(stat.S_IMODE(os.stat(path).st_mode), 0o600, "mode")
     check(http.metrics().get("notifyd_start_time_seconds") > 0, "metrics")
     check(not world.http.up(), "the port is still open")
-    pid = pid_of(world, "metrics")  # its socket is stale then, and replaced
+    pid = world.notifyd.worker("metrics")  # its socket is stale then, and replaced
     os.kill(pid, signal.SIGKILL)
-    wait_for("another", lambda: pid_of(world, "metrics") not in (None, pid) and http.up())
+    wait_for("another", lambda: world.notifyd.worker("metrics") not in (None, pid) and http.up())
     del world.cyrus.conf["notifyd_metrics"], world.cyrus.conf["notifyd_metrics_mode"]
     world.cyrus.configure({})
     os.kill(world.notifyd.process.pid, signal.SIGHUP)
-    wait_for("its end", lambda: pid_of(world, "metrics") is None and not os.path.exists(path))
+    wait_for("its end",
+             lambda: world.notifyd.worker("metrics") is None and not os.path.exists(path))
     world.notifyd.alive()
 
 
