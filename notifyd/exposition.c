@@ -29,7 +29,7 @@
 struct gauge {
 	const struct sink *sink;
 	const char *link; /* a word of status_links, or "down" */
-	uint64_t delivered, resent, failures, dropped, dead, in_flight;
+	uint64_t delivered, resent, failures, dropped, discarded, dead, in_flight;
 	uint64_t subscriptions;
 	struct lag lag; /* of the subscription that is farthest behind */
 	bool has_cursor, has_status, up;
@@ -98,6 +98,7 @@ static void take_status(const struct watch *w, struct gauge *g)
 	g->resent = number(o, "resent");
 	g->failures = number(o, "failures");
 	g->dropped = number(o, "dropped");
+	g->discarded = number(o, "discarded");
 	json_decref(o);
 	struct dead_summary dead;
 	if (dead_summary(w->journalfd, g->sink->name, &dead) == 0)
@@ -238,6 +239,8 @@ static const struct column {
      "Failures of the far side, after each of which the sink backs off."},
     {"notifyd_sink_dropped_total", "counter", offsetof(struct gauge, dropped), WITH_STATUS,
      "Events that the sink could never deliver and went on behind."},
+    {"notifyd_sink_discarded_total", "counter", offsetof(struct gauge, discarded), WITH_STATUS,
+     "Events that no queue took and that notifyd_<sink>_unroutable: drop discarded."},
     {"notifyd_sink_dead_letters", "gauge", offsetof(struct gauge, dead), OTHERS,
      "Dead letters that wait to be looked at."},
     {"notifyd_sink_in_flight", "gauge", offsetof(struct gauge, in_flight), OTHERS,

@@ -70,7 +70,11 @@ static int flush(struct session *s, int wait_ms)
 	struct sink *sink = s->r->sink;
 	uint64_t confirmed = 0;
 	size_t inflight = 0;
+	uint64_t discarded = sink->discarded;
 	int r = sink->driver->flush(sink, wait_ms, &confirmed, &inflight);
+	discarded = sink->discarded - discarded;
+	s->r->discarded += discarded;
+	s->r->delivered -= discarded; /* among those that follow */
 	while (s->low < s->end &&
 	       (lowest(s)->rec.next <= confirmed || (r == SINK_OK && !inflight))) {
 		int e = settle(s, lowest(s), NULL);

@@ -17,7 +17,7 @@ struct retry {
 	void *ctx;
 
 	uint64_t from; /* 0 at first: the letter to go on with at the next call */
-	uint64_t delivered, failed;
+	uint64_t delivered, discarded, failed;
 };
 
 /* SINK_OK: all were tried, or serve() said stop; SINK_RETRY with sink->why: to be called again

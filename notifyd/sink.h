@@ -31,18 +31,20 @@ struct sink {
 	bool busy;              /* something is under way beside records: flush comes as often as
 	                           with records in flight */
 	unsigned turn;          /* the driver's own count, kept over close(): whose turn it is */
-	void *kept;     /* the driver's: one malloc'd block that outlives close(); freed with
-	                   the sink */
-	char next[80];  /* where the next open() goes ("mq2:5672"), for status; "" when there
-	                   is nothing to tell */
-	bool slow;      /* with SINK_RETRY: an admin must mend it, so that it is tried more
-	                   and more slowly, up to once a minute, and at once after SIGHUP */
-	char note[128]; /* the driver's state in words while all is well or waits
-	                   ("connected to mq1:5672", "blocked by the broker: low on
-	                   memory"), for status; "" when it has none */
-	bool blocked;   /* the driver's: connected, but the far side takes nothing for now */
-	char why[256];  /* set before SINK_RETRY or SINK_DROP: one line, no secret, says
-	                   what and what to do */
+	void *kept;         /* the driver's: one malloc'd block that outlives close(); freed with
+	                       the sink */
+	char next[80];      /* where the next open() goes ("mq2:5672"), for status; "" when there
+	                       is nothing to tell */
+	bool slow;          /* with SINK_RETRY: an admin must mend it, so that it is tried more
+	                       and more slowly, up to once a minute, and at once after SIGHUP */
+	char note[128];     /* the driver's state in words while all is well or waits
+	                       ("connected to mq1:5672", "blocked by the broker: low on
+	                       memory"), for status; "" when it has none */
+	bool blocked;       /* the driver's: connected, but the far side takes nothing for now */
+	uint64_t discarded; /* the driver's count, kept over close(): records that it settled
+	                       undelivered, as an option of its says */
+	char why[256];      /* set before SINK_RETRY or SINK_DROP: one line, no secret, says
+	                       what and what to do */
 };
 
 /* Every driver has all of check, open, send, flush, close, or else run (and maybe check).
@@ -70,7 +72,8 @@ struct sink_driver {
 	 * whatever the sink's own time-out. May be NULL: nothing to reach. */
 	int (*probe)(struct sink *sink);
 
-	/* Takes one record; rec is borrowed for the call. Never waits for the far side.
+	/* Takes one record; rec is borrowed for the call. Never waits for the far side. Of which it
+	 * said SINK_FULL comes again, before any other, or close() does.
 	 * SINK_OK, SINK_FULL, SINK_RETRY, or SINK_DROP (this very record). */
 	int (*send)(struct sink *sink, const struct record *rec);
 

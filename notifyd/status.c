@@ -27,7 +27,7 @@ struct status {
 	int64_t written;                             /* monotonic milliseconds */
 	enum status_link link, link_written;
 	uint64_t base_delivered, base_dropped; /* of the workers before */
-	uint64_t delivered, dropped, pos, resent, failures, inflight;
+	uint64_t delivered, dropped, pos, resent, discarded, failures, inflight;
 	bool have_pos, dirty;
 	struct buf json;
 };
@@ -95,6 +95,7 @@ static void go_on(struct status *s)
 	s->base_delivered = left(contents, "delivered");
 	s->base_dropped = left(contents, "dropped");
 	s->resent = left(contents, "resent");
+	s->discarded = left(contents, "discarded");
 	s->failures = left(contents, "failures");
 }
 
@@ -144,10 +145,11 @@ void status_flush(struct status *s)
 	event_json_string(b, (struct str){s->state, strlen(s->state)});
 	buf_addf(b,
 	         ",\"connection\":\"%s\",\"pid\":%d,\"delivered\":%llu,\"dropped\":%llu,"
-	         "\"resent\":%llu,\"failures\":%llu,\"inFlight\":%llu",
+	         "\"discarded\":%llu,\"resent\":%llu,\"failures\":%llu,\"inFlight\":%llu",
 	         status_links[s->link], (int)getpid(),
 	         (unsigned long long)(s->base_delivered + s->delivered),
-	         (unsigned long long)(s->base_dropped + s->dropped), (unsigned long long)s->resent,
+	         (unsigned long long)(s->base_dropped + s->dropped),
+	         (unsigned long long)s->discarded, (unsigned long long)s->resent,
 	         (unsigned long long)s->failures, (unsigned long long)s->inflight);
 	if (s->have_pos)
 		buf_addf(b, ",\"position\":\"%016llx\"", (unsigned long long)s->pos);
@@ -246,6 +248,14 @@ void status_resent(struct status *s, uint64_t n)
 	if (!s || !n)
 		return;
 	s->resent += n;
+	counted(s);
+}
+
+void status_discarded(struct status *s, uint64_t n)
+{
+	if (!s || !n)
+		return;
+	s->discarded += n;
 	counted(s);
 }
 

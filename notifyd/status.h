@@ -3,10 +3,10 @@
  * <journal>/status/<sink>, preallocated and overwritten in place (on a full disk too).
  * The file is STATUS_SIZE bytes at all times: the object, spaces, a line feed. Keys:
  *   version 1, state, connection (a word of status_links), since (of that state), pid, started,
- *   delivered, dropped, resent, failures, inFlight, position (16 hex digits or null), updated,
- *   error (or null), errorTime (or null)
- * with times as seconds since 1970 UTC with milliseconds. What is counted goes on where the worker
- * before left it, but for what that counted in its last second if it was killed. */
+ *   delivered, dropped, discarded, resent, failures, inFlight, position (16 hex digits or null),
+ * updated, error (or null), errorTime (or null) with times as seconds since 1970 UTC with
+ * milliseconds. What is counted goes on where the worker before left it, but for what that counted
+ * in its last second if it was killed. */
 #ifndef NOTIFYD_STATUS_H
 #define NOTIFYD_STATUS_H
 
@@ -51,6 +51,8 @@ void status_count(struct status *s, uint64_t delivered, uint64_t dropped, uint64
 void status_inflight(struct status *s, uint64_t n);
 /* So many more were not confirmed, and are sent again. */
 void status_resent(struct status *s, uint64_t n);
+/* So many more were neither delivered nor kept, as an option of the sink's says. */
+void status_discarded(struct status *s, uint64_t n);
 void status_flush(struct status *s);
 
 /* For readers: the contents as a C string. 0, or -1 with errno (ENOENT; EBADMSG: not whole). */

@@ -38,6 +38,8 @@ enum {
 	DRAIN_MS = 5000,    /* for confirmations, after LINK_STOP */
 	BACKOFF_MIN_MS = 100,
 	BACKOFF_MAX_MS = 30000,
+	STEADY_MS = 5000,   /* an incident is over when all went well for so long */
+	AGAIN_MS = 1000,    /* before the next try where it did not */
 	SLOW_MIN_MS = 1000, /* where only an admin can mend it */
 	SLOW_MAX_MS = 60000,
 	REMIND_MS = 600000, /* an incident that lasts is told again */
@@ -72,8 +74,9 @@ struct worker {
 	uint64_t gone; /* bytes deleted before they were read, and that was not told yet */
 	int64_t gone_told;
 
-	int backoff; /* milliseconds, 0 when all is well */
-	int64_t failing;
+	int backoff;     /* milliseconds, 0 when all is well */
+	int64_t failing; /* since when; 0: it is not */
+	int64_t well; /* since when, after a failure, events are delivered again; 0: they are not */
 	struct {
 		char why[256];
 		int64_t told;
@@ -256,11 +259,18 @@ static int advance(struct worker *w, uint64_t confirmed)
 /* It works (again). */
 static void recovered(struct worker *w)
 {
-	if (w->failing)
-		log_incident(LOG_LEVEL_INFO, w->sink->name, cursor_get(w->cursor)->pos,
-		             "delivering again after %lld s",
-		             (long long)((now_ms() - w->failing) / 1000));
-	w->failing = 0;
+	if (w->failing && !w->well)
+		w->well = now_ms();
+}
+
+/* A queue that is full now and again takes some events each time, and is one incident. */
+static void look_back(struct worker *w)
+{
+	if (!w->well || now_ms() - w->well < STEADY_MS)
+		return;
+	log_incident(LOG_LEVEL_INFO, w->sink->name, cursor_get(w->cursor)->pos,
+	             "delivering again after %lld s", (long long)((w->well - w->failing) / 1000));
+	w->failing = w->well = 0;
 	w->backoff = 0;
 	memset(w->reasons, 0, sizeof w->reasons);
 }
@@ -350,7 +360,10 @@ static int flush(struct worker *w, int wait_ms)
 {
 	uint64_t confirmed = 0;
 	size_t before = w->inflight;
+	uint64_t discarded = w->sink->discarded;
 	int r = w->sink->driver->flush(w->sink, wait_ms, &confirmed, &w->inflight);
+	w->sent -= w->sink->discarded - discarded;
+	status_discarded(w->status, w->sink->discarded - discarded);
 	if (r == SINK_DROP)
 		return bury_sent(w, confirmed);
 	if (confirmed || (before && !w->inflight))
@@ -439,6 +452,7 @@ static int deliver(struct worker *w)
 	bool asleep = false;
 	while (!leave(w)) {
 		bool full, more, busy = w->sink->busy;
+		look_back(w);
 		int n = feed(w, &full, &more);
 		if (n < 0)
 			return n;
@@ -526,7 +540,8 @@ static void back_off(struct worker *w)
 	status_inflight(w->status, 0);
 	status_error(w->status, sink->why);
 	int most = sink->slow ? SLOW_MAX_MS : BACKOFF_MAX_MS;
-	w->backoff = w->backoff * 2 < most ? w->backoff * 2 : most;
+	w->backoff = w->well ? AGAIN_MS : w->backoff * 2 < most ? w->backoff * 2 : most;
+	w->well = 0;
 	if (w->backoff < BACKOFF_MIN_MS)
 		w->backoff = BACKOFF_MIN_MS;
 	if (sink->slow && w->backoff < SLOW_MIN_MS)
@@ -567,8 +582,14 @@ static void move(struct worker *w)
 static bool goes_on(void *ctx, const struct retry *r)
 {
 	struct worker *w = ctx;
-	if (r->delivered + r->failed > 0)
+	if (r->delivered + r->discarded + r->failed > 0)
 		recovered(w);
+	/* Nor do those that come anew go out while these wait. */
+	status_link(w->status, w->sink->blocked ? STATUS_BLOCKED
+	                       : w->sink->state ? STATUS_CONNECTED
+	                                        : STATUS_CONNECTING);
+	status_state(w->status, "sending dead letters again%s%s", w->sink->note[0] ? ": " : "",
+	             w->sink->note);
 	wait_link(w, 0);
 	return !w->stopping && !w->move;
 }
@@ -590,14 +611,16 @@ static int retry(struct worker *w)
 	if (!w->dead)
 		return SINK_OK;
 	r.dead = w->dead;
-	status_state(w->status, "sending dead letters again");
 	int code = retry_run(&r);
 	w->sent += r.delivered;
-	if (r.delivered + r.failed)
+	status_discarded(w->status, r.discarded);
+	if (r.delivered + r.discarded + r.failed)
 		log_incident(r.failed ? LOG_LEVEL_WARNING : LOG_LEVEL_INFO, w->sink->name,
 		             LOG_NOPOS,
-		             "dead letters sent again: %llu delivered, %llu failed once more",
-		             (unsigned long long)r.delivered, (unsigned long long)r.failed);
+		             "dead letters sent again: %llu delivered, %llu discarded, %llu failed "
+		             "once more",
+		             (unsigned long long)r.delivered, (unsigned long long)r.discarded,
+		             (unsigned long long)r.failed);
 	if (code == SINK_OK && !w->stopping && !w->move)
 		return SINK_OK;
 	/* What comes anew is not kept waiting by them. */

@@ -17,9 +17,9 @@ after every failure of the connection or of the work.
   -p PREFETCH  messages under way (20)
   -k KEEP      events kept, by which one that comes again is known (100000)
   -d DATABASE  events.sqlite
-amqp-consume does not hand over the message-id. An event is known by a hash of
-its text instead, which is as good when event_extra_params has timestamp, modseq
-and vnd.cmu.sessionId: without them two events may have the same text.
+amqp-consume does not hand over the message-id, so let the body have it:
+notifyd_<sink>_body: with-id. Else an event is known by a hash of its text, and of
+two with the same text one counts.
 E
 }
 
@@ -34,7 +34,12 @@ work() {
 PRAGMA synchronous = FULL;
 CREATE TEMP TABLE came AS SELECT CAST(X'$hex' AS TEXT) AS body;
 BEGIN IMMEDIATE;
-INSERT OR IGNORE INTO events (id, body) SELECT '${id%% *}', body FROM came WHERE json_valid(body);
+INSERT OR IGNORE INTO events (id, body) SELECT
+	CASE WHEN json_type(body, '\$.event') = 'object' THEN json_extract(body, '\$.id')
+		ELSE '${id%% *}' END,
+	CASE WHEN json_type(body, '\$.event') = 'object' THEN json_extract(body, '\$.event')
+		ELSE body END
+	FROM came WHERE json_valid(body);
 DELETE FROM events WHERE n <= (SELECT max(n) FROM events) - $CONSUME_KEEP;
 COMMIT;
 SELECT 'consume: no mail event: dropped' FROM came WHERE NOT json_valid(body);

@@ -62,12 +62,13 @@ class Notifyd:
         return [self.conf["notifyd_%s_path" % s] for s in sinks
                 if self.conf.get("notifyd_%s_type" % s) == "unix"]
 
-    def launch(self, log="notifyd"):
+    def launch(self, log="notifyd", env=None):
         """Starts one and does not wait."""
-        return self.box.start(log, [self.notifyd, "-C", self.imapd_conf], user=self.box.user)
+        return self.box.start(log, [self.notifyd, "-C", self.imapd_conf], env=env,
+                              user=self.box.user)
 
-    def start(self, timeout=20):
-        self.process = self.launch()
+    def start(self, timeout=20, env=None):
+        self.process = self.launch(env=env)
         self.starts += 1
         for path in self.sockets():
             wait_for("notifyd listens at %s" % path, lambda p=path: self._answers(p), timeout)

@@ -56,6 +56,15 @@ def wait_for(what, fn, timeout=20, every=0.02):
         time.sleep(every)
 
 
+def pss(pid):
+    """Memory of one process in MB, its share of what it has in common with others; 0: it is gone."""
+    try:
+        with open("/proc/%d/smaps_rollup" % pid, encoding="ascii") as f:
+            return sum(int(line.split()[1]) for line in f if line.startswith("Pss:")) / 1024
+    except (OSError, ProcessLookupError):
+        return 0
+
+
 def children(pid):
     """Pids of all processes below pid, nearest first."""
     parents = {}

@@ -46,6 +46,8 @@ class Pair:
                 proxy.wait_open(way, self)
                 if proxy.delay:
                     time.sleep(proxy.delay)
+                if proxy.rate and way == UP:
+                    time.sleep(len(data) / proxy.rate)
                 cut = proxy.cut(way, len(data))
                 if cut is not None:
                     other.sendall(data[:cut])
@@ -86,9 +88,11 @@ class Pair:
 class Proxy:
     """Listens on the loopback, at .port, for the server at port `to` of it."""
 
-    def __init__(self, to):
+    def __init__(self, to, window=0):
+        """window: what it has received and not passed on, at most about."""
         self.to = to
         self.delay = 0
+        self.rate = 0  # bytes a second up; 0: as fast as it goes
         self.accepted = 0  # connections so far
         self.resets = 0
         self.pairs = []
@@ -98,6 +102,8 @@ class Proxy:
         self.changed = threading.Condition()
         self.listener = socket.socket()
         self.listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if window:
+            self.listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, window)
         self.listener.bind(("127.0.0.1", 0))
         self.port = self.listener.getsockname()[1]
         self.listener.listen(64)

@@ -123,6 +123,7 @@ def setup():
             conf.update({"notifyd_%s_%s" % (sink, option): value for option, value in {
                 "type": "amqp", "url": world.rabbit.url(), "exchange": "mail." + sink,
                 "queue": queue, "users": users}.items()})
+        conf["notifyd_few_body"] = "with-id"
         world.cyrus.configure(conf)
         world.notifyd.start()
         world.oracle = world.subscribe("oracle")
@@ -349,6 +350,21 @@ def by_shell(world):
     same(len(got), len(want), "rows")
     same(sorted((e["vnd.example.writer"], e["vnd.example.n"]) for e in got),
          sorted((w, n) for w in ("w0", "w1") for n in range(FEW // 2)), "events")
+
+
+@case("the shell's: two events with the same text are two")
+def alike(world):
+    if not world.shell:
+        raise tap.Skip("amqp-consume or sqlite3 is missing (packages amqp-tools, sqlite3)")
+    before = len(rows(world))
+    event = {"event": "FlagsSet", "user": "john@" + SHELL, "flagNames": "\\Seen"}
+    world.send([event, event])
+    settle(lambda: len(rows(world)) - before, 2)
+    same(rows(world)[before:], [event, event], "rows")
+    db = sqlite3.connect(world.shell.at("events.sqlite"), timeout=30)
+    ids = [i for i, in db.execute("SELECT id FROM events ORDER BY n")]
+    db.close()
+    wait_for("the oracle", lambda: world.oracle.ids[-2:] == ids[-2:])
 
 
 @case("the shell's: a piece of an event, of an amqp-consume that was killed, is no event")

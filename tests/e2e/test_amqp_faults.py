@@ -3,7 +3,9 @@
 """A broker that is restarted, killed, short of memory, or refuses: nothing is lost, the order is
 kept, no other sink waits, and status says what is wrong. MBOXEVENT_EACH: events a fault."""
 
+import json
 import signal
+import time
 
 import tap
 tap.need(rabbitmq_server="/usr/lib/rabbitmq/bin/rabbitmq-server",
@@ -13,7 +15,8 @@ tap.need(rabbitmq_server="/usr/lib/rabbitmq/bin/rabbitmq-server",
 from harness import World
 from processes import wait_for
 from rabbit import Rabbit
-from traffic import during, each, says
+from tap import check, same
+from traffic import Traffic, compare, during, each, forget, says
 
 case = tap.Cases()
 
@@ -118,6 +121,50 @@ def nack(world):
         "set_policy", "full", "^late$", '{"max-length":10}', "--apply-to",
         "queues"), lambda: world.rabbit.ctl("clear_policy", "full"),
         ("basic.nack",), "free", "late", FREE)
+
+
+def failures(world):
+    told = json.loads(world.notifyd.ctl("status", "--json", check=False).stdout)
+    return next(s["failures"] for s in told["sinks"] if s["name"] == "free")
+
+
+def lines(world, *words):
+    with open(world.box.at("log", "notifyd.log"), encoding="utf-8") as f:
+        return sum(1 for line in f if "sink=free" in line and all(w in line for w in words))
+
+
+@case("a full queue whose consumer is slow is one incident, tried once a second", 120)
+def slow_consumer(world):
+    wait_for("the incident before to be over", lambda: lines(world, "basic.nack") ==
+             lines(world, "delivering again"))
+    world.rabbit.ctl("set_policy", "full", "^late$", '{"max-length":50}', "--apply-to", "queues")
+    forget(world)
+    traffic = Traffic(world, 400, FREE)
+    told, again, before = lines(world, "basic.nack"), lines(world, "delivering"), failures(world)
+    begin, got = time.monotonic(), []
+    connection = world.rabbit.connect()
+    channel = connection.channel()
+    try:
+        traffic.allow(4)
+        want = traffic.ids()
+        says(world, "free", "basic.nack")
+        while set(want) - set(got):
+            check(time.monotonic() < begin + 90, "%d of %d came" % (len(got), len(want)))
+            _, properties, _ = channel.basic_get("late", auto_ack=True)
+            if properties:
+                got.append(properties.message_id)
+            time.sleep(0.01)
+    finally:
+        connection.close()
+        traffic.stop()
+        world.rabbit.ctl("clear_policy", "full")
+    seconds, times = time.monotonic() - begin, failures(world) - before
+    print("# refused %d times in %.0f s" % (times, seconds), flush=True)
+    compare(got, want, "a slow consumer", most=len(want), order=False)
+    check(2 < times <= 3 + 2 * seconds, "refused %d times in %.0f s" % (times, seconds))
+    same(lines(world, "basic.nack") - told, 1, "lines of the log that say so")
+    wait_for("one that says that it is over", lambda: lines(world, "delivering") > again, 20)
+    same(lines(world, "delivering") - again, 1, "lines that say that it is over")
 
 
 @faulty("the broker is restarted", "retrying", "refused")

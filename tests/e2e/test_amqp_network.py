@@ -12,8 +12,11 @@ tap.need(rabbitmq_server="/usr/lib/rabbitmq/bin/rabbitmq-server",
          python3_cryptography="/usr/lib/python3/dist-packages/cryptography",
          cyrus_imapd="/usr/lib/cyrus/bin/imapd")
 
+import json
 import os
 import pwd
+import subprocess
+import time
 
 from certificates import Authority
 from harness import World
@@ -87,7 +90,8 @@ def resets(world):
     cutter.start()
     traffic.allow(4)
     want = traffic.ids()
-    compare(collect(world.rabbit, "indexer", want, LONG), want, "resets within frames")
+    compare(collect(world.rabbit, "indexer", want, LONG), want, "resets within frames",
+            most=RESETS + 2)
     cutter.join(1)
     check(world.plain.resets >= before + RESETS - 1,
           "only %d resets" % (world.plain.resets - before))
@@ -129,7 +133,8 @@ def resets_tls(world):
     cutter.start()
     traffic.allow(4)
     want = traffic.ids()
-    compare(collect(world.rabbit, "safe", want, LONG), want, "resets within TLS records")
+    compare(collect(world.rabbit, "safe", want, LONG), want, "resets within TLS records",
+            most=RESETS + 2)
     world.safe.reset_after(1 << 60)
 
 
@@ -165,6 +170,92 @@ def certificate(title, words, **how):
 certificate("the broker's certificate is for another host", ("mismatch",),
             hosts=("mq.example.org", "192.0.2.1"))
 certificate("the broker's certificate expires", ("expired",), hosts=HERE, first=-30, last=-1)
+
+
+@case("the broker refuses our certificate: said as what it is, with what to do", LONG)
+def refused_by_broker(world):
+    other = Authority(world.box.at("foreign"), name="A foreign authority")
+    crt, key = other.issue("client", common_name="guest", client=True, own=world.box.own)
+    world.cyrus.configure({"notifyd_safe_certificate": crt, "notifyd_safe_key": key})
+    restart(world)
+    says(world, "safe", "the broker refuses our certificate", "options certificate and key")
+    world.cyrus.configure({"notifyd_safe_certificate": None, "notifyd_safe_key": None})
+    restart(world)
+    says(world, "safe", "connected")
+
+
+@case("a server that speaks no TLS 1.2 is refused", LONG)
+def old_tls(world):
+    port = world.box.port()
+    server = world.box.start("old-tls", [
+        "openssl", "s_server", "-accept", "127.0.0.1:%d" % port, "-cert", world.server[0], "-key",
+        world.server[1], "-tls1_1", "-cipher", "ALL:@SECLEVEL=0", "-quiet"],
+        stdin=subprocess.PIPE)
+    world.cyrus.configure({"notifyd_safe_url": "amqps://guest@127.0.0.1:%d/" % port})
+    # What Debian's own configuration forbids.
+    lenient = world.box.at("openssl.cnf")
+    with open(lenient, "w", encoding="ascii") as f:
+        f.write("openssl_conf = all\n[all]\nssl_conf = ssl\n[ssl]\nsystem_default = old\n[old]\n"
+                "MinProtocol = TLSv1\nCipherString = ALL:@SECLEVEL=0\n")
+    world.notifyd.stop()
+    world.notifyd.start(env={"OPENSSL_CONF": lenient})
+    says(world, "safe", "TLS failed: .*(protocol|version|alert)")
+    world.box.stop(server)
+    world.cyrus.configure(world.conf)
+    restart(world)
+    says(world, "safe", "connected")
+
+
+@case("without cafile the system's authorities count", LONG)
+def system_store(world):
+    world.cyrus.configure({"notifyd_safe_cafile": None})
+    world.notifyd.stop()
+    world.notifyd.start(env={"SSL_CERT_FILE": world.authority.file})
+    says(world, "safe", "connected")
+    restart(world)
+    says(world, "safe", "certificate is refused")
+    world.cyrus.configure(world.conf)
+    restart(world)
+    says(world, "safe", "connected")
+
+
+@case("an idle connection is kept by heartbeats, and given up without the broker's", LONG)
+def idle(world):
+    says(world, "mq", "connected")
+    before = world.plain.accepted
+    time.sleep(14)  # three of 4 s, and some: either side would have closed it
+    same(world.plain.accepted, before, "connections")
+    says(world, "mq", "connected")
+    world.plain.hold(DOWN)
+    says(world, "mq", "silent for", timeout=30)
+    world.plain.release()
+    says(world, "mq", "connected")
+
+
+@case("a large event on a slow line arrives, though it takes longer than notifyd_stall", LONG)
+def slow_line(world):
+    forget(world)
+    slow = Proxy(world.rabbit.port, window=64 << 10)
+    world.box.closers.append(slow.close)
+    slow.rate = 400 << 10
+    world.cyrus.configure({"notifyd_stall": "10s", "notifyd_mq_url":
+                           "amqp://guest@127.0.0.1:%d/" % slow.port})
+    restart(world)
+    says(world, "mq", "connected")
+    pid, begin = world.notifyd.worker("mq"), time.monotonic()
+    events = [{"event": "MessageNew", "user": "john@example.org", "vnd.example.n": n,
+               "pad": "x" * ((12 << 20) if n == 1 else 10)} for n in range(3)]
+    world.send(events)
+    got = world.rabbit.collect("indexer", lambda got: len(got) == 3, 120)
+    seconds = time.monotonic() - begin
+    print("# it took %.0f s" % seconds, flush=True)
+    same([json.loads(body) for _, body in got], events, "events")
+    check(seconds > 20, "the line is not slow: %.0f s" % seconds)
+    same(world.notifyd.worker("mq"), pid, "the worker")
+    world.cyrus.configure({"notifyd_stall": None})
+    world.cyrus.configure(world.conf)
+    restart(world)
+    says(world, "mq", "connected")
 
 
 @case("the broker's certificate is not of a known authority", LONG)

@@ -185,6 +185,14 @@ def words(world):
         "x-single-active-consumer": True}))
     wait_for("the one that no binding took is counted",
              lambda: "1 unroutable dropped" in state(world, "words"))
+    counts = lambda: {k: sink(world, "words")[k] for k in ("delivered", "dropped", "discarded")}
+    wait_for("it is not among those that were delivered",
+             lambda: counts() == {"delivered": 3, "dropped": 0, "discarded": 1})
+    os.kill(sink(world, "words")["pid"], signal.SIGKILL)
+    world.send([event("words", 4, "MailboxCreate"), event("words", 5)])
+    take(world, "words", 1)
+    wait_for("the count goes on",
+             lambda: counts() == {"delivered": 4, "dropped": 0, "discarded": 2})
 
 
 @case("a headers exchange: a queue for one user's flags")

@@ -4,6 +4,7 @@
 
 import json
 import os
+import re
 import signal
 
 import tap
@@ -81,6 +82,21 @@ def still(world):
         x["attempts"] == 2 for x in world.notifyd.dead("mq")) == 100, 60)
     same(waiting(world), MANY, "dead letters")
     same(status(world)["deadLetters"]["retrying"], 0, "asked for")
+
+
+@case("while they are sent again, status says what the connection is")
+def blocked(world):
+    world.rabbit.ctl("set_vm_memory_high_watermark", "0")
+    world.notifyd.ctl("dead-letters", "retry", "mq", "--all")
+    try:
+        wait_for("a status that says so", lambda: re.search(
+            "sending dead letters again: connected to .*, blocked by the broker.*memory",
+            status(world)["state"]), 30)
+        same(status(world)["connection"], "blocked", "connection")
+    finally:
+        world.rabbit.ctl("set_vm_memory_high_watermark", "0.4")
+    wait_for("all to be tried again", lambda: status(world)["deadLetters"]["retrying"] == 0, 60)
+    same(waiting(world), MANY, "dead letters")
 
 
 @case("with a queue bound all come, with the same ids, bodies and order, through kill -9",

@@ -118,8 +118,8 @@ def numbers(world):
          m.get("mboxevent_journal_sync_seconds_count"), "the last bucket")
     same(m.get("mboxevent_journal_sync_failures_total"), 0, "failed syncs")
     for sink in ("audit", "local"):
-        for what in ("resent_total", "failures_total", "dropped_total", "lag_events", "lag_bytes",
-                     "lag_seconds"):
+        for what in ("resent_total", "failures_total", "dropped_total", "discarded_total",
+                     "lag_events", "lag_bytes", "lag_seconds"):
             if what.startswith("lag"):
                 until(world, "no lag", lambda m, w=what, s=sink: m.sink(w, s) == 0)
             else:

@@ -138,7 +138,7 @@ def keys(world):
     same(set(found["notifyd"]), {"running", "pid"}, "notifyd")
     for s in found["sinks"]:
         check(set(s) >= {"name", "type", "state", "connection", "since", "pid", "started",
-                         "delivered", "dropped", "resent", "failures", "inFlight", "position",
+                         "delivered", "dropped", "discarded", "resent", "failures", "inFlight", "position",
                          "updated", "error", "errorTime", "lag", "subscriptions"}, s)
     audit = next(s for s in found["sinks"] if s["name"] == "audit")
     same(set(audit["lag"]), {"events", "exact", "bytes", "seconds"}, "lag")

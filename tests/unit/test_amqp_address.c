@@ -70,6 +70,11 @@ static const struct {
     {"amqp://u:s3/cret@h", "a / in the user name or password is written %2F", "s3"},
     {"amqp://u:12?cret@h", "a ? in the user name or password is written %3F", "12"},
     {"amqp://u:s3cret@h:x", "a port is a number", "s3cret"},
+    {"amqp://u:s3cret", "behind user:password stands an @", "s3cret"},
+    {"amqp://u:s3cret/vhost", "behind user:password stands an @", "s3cret"},
+    {"amqp://u:s3c:ret/vhost", "behind user:password stands an @", "s3c"},
+    {"amqp://u_!:s3cret", "a host name has no '!'", "s3cret"},
+    {"amqp://[u:s3cret", "has no closing ]", "s3cret"},
 };
 
 static void good_urls(void **state)

@@ -177,9 +177,28 @@ static int done(void **state)
 	return 0;
 }
 
+static void the_body(void **state)
+{
+	static const char json[] = "{\"event\":\"Login\"}";
+	struct record rec = {.pos = 0x1a2b0, .event = str("Login"), .json = str(json)};
+	(void)state;
+	m.template = "%g.%e";
+	m.server = "";
+	for (int with_id = 0; with_id < 2; with_id++) {
+		m.with_id = with_id;
+		assert_int_equal(message_set(&m, uuid, &rec), 0);
+		is(m.body, with_id ? "{\"id\":\"01234567-89ab-cdef-0123-456789abcdef-000000000001a2b0"
+		                     "\",\"event\":{\"event\":\"Login\"}}"
+		                   : json);
+		assert_int_equal(message_body_len(&m, &rec), m.body.len);
+	}
+	m.with_id = false;
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+	    cmocka_unit_test(the_body),
 	    cmocka_unit_test(no_more_than_the_id),
 	    cmocka_unit_test(properties),
 	    cmocka_unit_test(absent_facts),

@@ -131,6 +131,7 @@ static void counts_go_on(void **state)
 	status_error(s, "\",\"delivered\":99,\"failures\":99,");
 	status_count(s, 17, 3, 1);
 	status_resent(s, 5);
+	status_discarded(s, 7);
 	status_inflight(s, 4);
 	status_flush(s);
 	counts("inFlight", 4);
@@ -140,12 +141,15 @@ static void counts_go_on(void **state)
 	counts("delivered", 17);
 	counts("dropped", 3);
 	counts("resent", 5);
+	counts("discarded", 7);
 	counts("failures", 1);
 	counts("inFlight", 0);
 	status_count(s, 2, 1, 2);
 	status_resent(s, 1);
+	status_discarded(s, 2);
 	status_error(s, "again");
 	status_flush(s);
+	counts("discarded", 9);
 	counts("delivered", 19);
 	counts("dropped", 4);
 	counts("resent", 6);

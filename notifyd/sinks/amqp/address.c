@@ -86,7 +86,7 @@ static int host_parse(struct address *a, const char *s, size_t len, char **why_r
 	if (len && *s == '[') {
 		const char *end = memchr(s, ']', len);
 		if (!end)
-			return wrong(why_r, "host '%.*s' has no closing ]", (int)len, s);
+			return wrong(why_r, "a host that begins with [ has no closing ]");
 		name = s + 1;
 		namelen = (size_t)(end - name);
 		port = end + 1;
@@ -100,12 +100,13 @@ static int host_parse(struct address *a, const char *s, size_t len, char **why_r
 			port = s + len;
 		else if (memchr(port + 1, ':', len - namelen - 1))
 			return wrong(why_r,
-			             "host '%.*s': an IPv6 address stands in brackets, [::1]:5672",
-			             (int)len, s);
+			             "host '%.*s': an IPv6 address stands in brackets, "
+			             "[::1]:5672; behind user:password stands an @",
+			             (int)namelen, s);
 		for (size_t i = 0; i < namelen; i++)
 			if (!isalnum((unsigned char)s[i]) && !strchr("-._", s[i]))
 				return wrong(why_r, "a host name has no '%c': '%.*s'", s[i],
-				             (int)len, s);
+				             (int)namelen, s);
 	}
 	if (!namelen)
 		return wrong(why_r, "a host is missing (amqp://user@host1,host2/vhost)");
@@ -120,8 +121,10 @@ static int host_parse(struct address *a, const char *s, size_t len, char **why_r
 		        ? strtoul(port + 1, NULL, 10)
 		        : 0;
 		if (*port != ':' || !n || n > 65535)
-			return wrong(why_r, "host '%.*s': a port is a number from 1 to 65535",
-			             (int)len, s);
+			return wrong(why_r,
+			             "host '%.*s': a port is a number from 1 to 65535; behind "
+			             "user:password stands an @",
+			             (int)namelen, name);
 	}
 	host->name = strndup(name, namelen);
 	if (!host->name)

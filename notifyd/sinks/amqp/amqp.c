@@ -56,7 +56,6 @@ struct amqp {
 	bool header_due;   /* a basic.return came: its header and body follow */
 	uint64_t body_due; /* bytes */
 	bool refused;      /* a nack or a return came: what is before it settles, no more is sent */
-	uint64_t dropped;  /* unroutable, by the admin's choice */
 	int code;          /* SINK_RETRY or SINK_DROP once all that was confirmed is told */
 	bool slow;         /* see struct sink */
 	char why[256];
@@ -179,6 +178,7 @@ static void amqp_close(struct sink *sink)
 	struct amqp *a = sink->state;
 	sink->state = NULL;
 	sink->note[0] = '\0';
+	sink->blocked = false;
 	if (!a)
 		return;
 	connection_close(&a->connection, !a->code && !confirm_count(&a->confirm));
@@ -247,6 +247,7 @@ static int start(struct sink *sink, bool probe)
 		a->message.template = a->target->routing_key;
 		a->message.server = a->target->server;
 		a->message.bare = a->target->bare;
+		a->message.with_id = a->target->with_id;
 		/* The next host each time: this one may have failed or closed the last. A probe has
 		 * but one time, in which one of them must answer. */
 		size_t tries = probe ? a->target->address->nhosts : 1;
@@ -307,10 +308,6 @@ static void returned(struct sink *sink, struct amqp *a, const amqp_frame_t *f)
 	a->body_due = f->payload.properties.body_size;
 	if (properties->_flags & AMQP_BASIC_MESSAGE_ID_FLAG)
 		id = properties->message_id;
-	if (a->target->unroutable == UNROUTABLE_DROP) {
-		a->dropped++; /* the ack that follows settles it */
-		return;
-	}
 	if (!id.len || !journal_id_parse(id.bytes, id.len, uuid, &pos) ||
 	    memcmp(uuid, sink->uuid, sizeof uuid) || !confirm_return(&a->confirm, pos))
 		fail(a, SINK_RETRY, "%s: the broker returned an event that was not sent", a->peer);
@@ -374,18 +371,16 @@ static bool full(const struct amqp *a)
 	return enough(a, 0) || connection_full(a->connection);
 }
 
-static int amqp_send(struct sink *sink, const struct record *rec)
+/* SINK_OK, or the verdict on a record that can't go out. */
+static int begin(struct sink *sink, struct amqp *a, const struct record *rec)
 {
-	struct amqp *a = sink->state;
-
-	if (a->code)
-		return SINK_FULL; /* flush() tells what is confirmed before it tells the failure */
-	if (enough(a, rec->json.len))
+	size_t len = message_body_len(&a->message, rec);
+	if (enough(a, len))
 		return SINK_FULL;
-	if (a->limit && rec->json.len > a->limit)
+	if (a->limit && len > a->limit)
 		return sink_why(sink, SINK_DROP,
 		                "%s: the event has %zu bytes and the broker takes %zu", a->peer,
-		                rec->json.len, a->limit);
+		                len, a->limit);
 	if (message_set(&a->message, sink->uuid, rec))
 		return sink_why(sink, SINK_RETRY, "out of memory");
 	size_t properties_max = message_properties_max(&a->message);
@@ -393,13 +388,29 @@ static int amqp_send(struct sink *sink, const struct record *rec)
 		return sink_why(sink, SINK_DROP,
 		                "its user, owner and mailbox names are too long for "
 		                "the headers of an AMQP message");
-	amqp_bytes_t body = {rec->json.len, (void *)(uintptr_t)rec->json.s};
-	if (connection_publish(a->connection, a->target->topology.exchange, a->message.key,
-	                       &a->message.properties, properties_max, body))
-		return SINK_FULL;
+	return connection_publish(a->connection, a->target->topology.exchange, a->message.key,
+	                          &a->message.properties, properties_max, a->message.body)
+	           ? SINK_FULL
+	           : SINK_OK;
+}
+
+static int amqp_send(struct sink *sink, const struct record *rec)
+{
+	struct amqp *a = sink->state;
+	int r;
+
+	if (a->code)
+		return SINK_FULL; /* flush() tells what is confirmed before it tells the failure */
+	/* The record that SINK_FULL was said of comes again. */
+	if (connection_midway(a->connection))
+		r = connection_go_on(a->connection) ? SINK_FULL : SINK_OK;
+	else
+		r = begin(sink, a, rec);
+	if (r != SINK_OK)
+		return r;
 	if (!confirm_count(&a->confirm))
 		a->progress = connection_now();
-	confirm_add(&a->confirm, rec->pos, rec->next, rec->json.len);
+	confirm_add(&a->confirm, rec->pos, rec->next, message_body_len(&a->message, rec));
 	return SINK_OK;
 }
 
@@ -416,11 +427,24 @@ static void grow(struct amqp *a, size_t settled)
 		a->window = WINDOW_MAX;
 }
 
-/* True when the lowest were confirmed. */
-static bool settle(struct amqp *a, uint64_t *confirmed_r)
+static bool came_back(const struct amqp *a, enum unroutable policy)
+{
+	const struct confirm_entry *lowest = confirm_lowest(&a->confirm);
+	return lowest && lowest->state == CONFIRM_RETURNED && a->target->unroutable == policy;
+}
+
+/* True when the lowest were confirmed, or came back and are to be dropped. */
+static bool settle(struct sink *sink, struct amqp *a, uint64_t *confirmed_r)
 {
 	size_t before = confirm_count(&a->confirm);
-	if (!confirm_settle(&a->confirm, confirmed_r))
+	confirm_settle(&a->confirm, confirmed_r);
+	while (came_back(a, UNROUTABLE_DROP)) {
+		*confirmed_r = confirm_lowest(&a->confirm)->next;
+		confirm_skip(&a->confirm);
+		sink->discarded++;
+		confirm_settle(&a->confirm, confirmed_r);
+	}
+	if (confirm_count(&a->confirm) == before)
 		return false;
 	grow(a, before - confirm_count(&a->confirm));
 	return true;
@@ -435,12 +459,10 @@ static int drop(struct amqp *a, uint64_t *confirmed_r)
 	return SINK_DROP;
 }
 
-/* It came back, and is not to be tried again. */
+/* It is a dead letter. */
 static bool homeless(const struct amqp *a)
 {
-	const struct confirm_entry *lowest = confirm_lowest(&a->confirm);
-	return lowest && lowest->state == CONFIRM_RETURNED &&
-	       a->target->unroutable == UNROUTABLE_DEAD_LETTER;
+	return came_back(a, UNROUTABLE_DEAD_LETTER);
 }
 
 /* What the broker refused, once all before it is settled; and confirms that never come. */
@@ -477,9 +499,9 @@ static void note(struct sink *sink, const struct amqp *a)
 		             "connected to %.40s, blocked by the broker: %.40s", a->peer, blocked);
 	else
 		n = snprintf(sink->note, sizeof sink->note, "connected to %.64s", a->peer);
-	if (a->dropped && n > 0 && (size_t)n < sizeof sink->note)
+	if (sink->discarded && n > 0 && (size_t)n < sizeof sink->note)
 		snprintf(sink->note + n, sizeof sink->note - (size_t)n,
-		         ", %" PRIu64 " unroutable dropped", a->dropped);
+		         ", %" PRIu64 " unroutable dropped", sink->discarded);
 }
 
 static int amqp_flush(struct sink *sink, int wait_ms, uint64_t *confirmed_r, size_t *inflight_r)
@@ -491,7 +513,7 @@ static int amqp_flush(struct sink *sink, int wait_ms, uint64_t *confirmed_r, siz
 	for (;;) {
 		if (!a->code)
 			serve(sink, a);
-		progress = settle(a, confirmed_r);
+		progress = settle(sink, a, confirmed_r);
 		judge(sink, a);
 		int64_t left = deadline ? deadline - connection_now() : 0;
 		if (progress || a->code || homeless(a) || left <= 0 || (was_full && !full(a)))

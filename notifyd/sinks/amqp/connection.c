@@ -3,6 +3,8 @@
 #include "dial.h"
 #include "tls.h"
 
+#include "../../../lib/buf.h"
+
 #include <config.h>
 
 #include <amqp_ssl_socket.h>
@@ -31,9 +33,10 @@ struct connection {
 	int64_t beat, timeout; /* milliseconds */
 	int64_t last_in;       /* when bytes were last seen to come */
 	bool full, blocked, broken, corked;
-	bool mute;        /* publishing failed: what the broker said before is still read */
-	size_t room;      /* bytes that surely fit the socket's buffer still; 0: not known */
-	size_t last_size; /* of the last message published */
+	bool mute;       /* publishing failed: what the broker said before is still read */
+	size_t room;     /* bytes that surely fit the socket's buffer still; 0: not known */
+	struct buf body; /* of the large message that is under way; empty: none */
+	size_t sent;     /* bytes of it */
 	int code;
 	struct tls_refusal refusal;
 	char why[224];
@@ -72,6 +75,7 @@ static int failed(struct connection *c, int status)
 {
 	int error = errno;
 	char words[160];
+	bool distrust;
 	switch (status) {
 	case AMQP_STATUS_TIMEOUT:
 		return fail(c, "no answer in time");
@@ -95,8 +99,8 @@ static int failed(struct connection *c, int status)
 		c->code = AMQP_ACCESS_REFUSED;
 		return fail(c, "the broker does not offer this way to log in");
 	default:
-		if (tls_why(&c->refusal, words, sizeof words)) {
-			c->code = c->refusal.error ? CONNECTION_DISTRUST : 0;
+		if (tls_why(&c->refusal, words, sizeof words, &distrust)) {
+			c->code = distrust ? CONNECTION_DISTRUST : 0;
 			return fail(c, "%s", words);
 		}
 		return fail(c, "%s", amqp_error_string2(status));
@@ -349,10 +353,12 @@ void connection_close(struct connection **c_r, bool idle)
 	if (!c)
 		return;
 	/* Spares the broker a warning in its log. */
-	if (idle && !c->broken && !c->mute && !c->blocked && ready(c, POLLOUT, 0) == POLLOUT)
+	if (idle && !c->broken && !c->mute && !c->blocked && !connection_midway(c) &&
+	    ready(c, POLLOUT, 0) == POLLOUT)
 		amqp_connection_close(connection_request(c, connection_now() + LEAVE_MS),
 		                      AMQP_REPLY_SUCCESS);
 	amqp_destroy_connection(c->amqp);
+	buf_free(&c->body);
 	free(c);
 	*c_r = NULL;
 }
@@ -369,11 +375,8 @@ static void method(struct connection *c, const amqp_frame_t *f)
 		      ((amqp_connection_blocked_t *)decoded)->reason);
 		c->blocked = true;
 		/* From now on the broker reads nothing, for as long as its alarm lasts. What is
-		 * still in the socket would break the connection and go out twice. But where a
-		 * large message has filled it to the brim, the library's next heartbeat would wait
-		 * for all that time: better it breaks. */
-		if (c->last_size <= SMALL || ready(c, POLLOUT, 0) & POLLOUT)
-			user_timeout(c, 0);
+		 * still in the socket would break the connection and go out twice. */
+		user_timeout(c, 0);
 		break;
 	case AMQP_CONNECTION_UNBLOCKED_METHOD:
 		c->blocked = false;
@@ -445,9 +448,8 @@ static bool late(const struct connection *c)
 	return c->beat && connection_now() - c->last_in > c->beat;
 }
 
-/* Whether a message may be handed to the library, which then does not wait: for a small one there
- * is room, and so there is for heartbeats after it; for how long it may wait with a large one
- * TCP_USER_TIMEOUT is the bound. One poll() serves several: it costs as much as a send(). */
+/* Whether so much may be handed to the library, which then does not wait: there is room for it, and
+ * for heartbeats after it. One poll() serves several: it costs as much as a send(). */
 static bool takes(struct connection *c, size_t size)
 {
 	if (size > c->room) {
@@ -458,8 +460,62 @@ static bool takes(struct connection *c, size_t size)
 			return false;
 	}
 	c->room -= size < c->room ? size : c->room;
-	c->last_size = size;
 	return true;
+}
+
+/* 0, or CONNECTION_FULL. */
+static int published(struct connection *c, int status)
+{
+	if (!status)
+		return 0;
+	failed(c, status);
+	c->broken = false;
+	c->mute = true;
+	return CONNECTION_FULL;
+}
+
+/* amqp_basic_publish() would wait until all of a large message is in the socket. */
+static int begin(struct connection *c, amqp_bytes_t to, amqp_bytes_t key,
+                 const amqp_basic_properties_t *properties, amqp_bytes_t body)
+{
+	amqp_basic_publish_t method = {.exchange = to, .routing_key = key, .mandatory = 1};
+	amqp_frame_t header = {.frame_type = AMQP_FRAME_HEADER, .channel = CONNECTION_CHANNEL};
+	header.payload.properties.class_id = AMQP_BASIC_CLASS;
+	header.payload.properties.body_size = body.len;
+	header.payload.properties.decoded = (void *)(uintptr_t)properties;
+
+	buf_reset(&c->body);
+	buf_add(&c->body, body.bytes, body.len);
+	if (c->body.failed)
+		return published(c, AMQP_STATUS_NO_MEMORY);
+	c->sent = 0;
+	int status =
+	    amqp_send_method(c->amqp, CONNECTION_CHANNEL, AMQP_BASIC_PUBLISH_METHOD, &method);
+	return published(c, status ? status : amqp_send_frame(c->amqp, &header));
+}
+
+bool connection_midway(const struct connection *c)
+{
+	return c->body.len > 0;
+}
+
+int connection_go_on(struct connection *c)
+{
+	while (c->sent < c->body.len) {
+		size_t left = c->body.len - c->sent;
+		size_t n = left < SMALL - FRAMES ? left : SMALL - FRAMES;
+		amqp_frame_t f = {.frame_type = AMQP_FRAME_BODY, .channel = CONNECTION_CHANNEL};
+		f.payload.body_fragment = (amqp_bytes_t){n, c->body.s + c->sent};
+		if (c->broken || c->mute || !takes(c, n + FRAMES))
+			return CONNECTION_FULL;
+		cork(c, true);
+		errno = 0;
+		if (published(c, amqp_send_frame(c->amqp, &f)))
+			return CONNECTION_FULL;
+		c->sent += n;
+	}
+	buf_free(&c->body); /* few are large */
+	return 0;
 }
 
 int connection_publish(struct connection *c, const char *exchange, amqp_bytes_t key,
@@ -467,19 +523,16 @@ int connection_publish(struct connection *c, const char *exchange, amqp_bytes_t 
                        amqp_bytes_t body)
 {
 	amqp_bytes_t to = amqp_cstring_bytes(exchange);
-	if (c->broken || c->mute ||
-	    !takes(c, FRAMES + to.len + key.len + properties_max + body.len))
+	size_t head = FRAMES + to.len + key.len + properties_max;
+	bool small = head + body.len <= SMALL;
+	if (c->broken || c->mute || !takes(c, small ? head + body.len : head))
 		return CONNECTION_FULL;
 	cork(c, true);
 	errno = 0;
-	int status =
-	    amqp_basic_publish(c->amqp, CONNECTION_CHANNEL, to, key, 1, 0, properties, body);
-	if (!status)
-		return 0;
-	failed(c, status);
-	c->broken = false;
-	c->mute = true;
-	return CONNECTION_FULL;
+	if (small)
+		return published(c, amqp_basic_publish(c->amqp, CONNECTION_CHANNEL, to, key, 1, 0,
+		                                       properties, body));
+	return begin(c, to, key, properties, body) ? CONNECTION_FULL : connection_go_on(c);
 }
 
 bool connection_full(const struct connection *c)

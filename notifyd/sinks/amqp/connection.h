@@ -51,11 +51,16 @@ int connection_next(struct connection *c, bool awaiting, amqp_frame_t *f_r);
 /* 0; CONNECTION_FULL: not taken, no room in the socket (connection_wait()) or broken, which
  * connection_next() tells when it has given what the broker said before. The properties must fit
  * a frame; they have at most properties_max bytes there. mandatory, since without it an event that
- * no queue takes is confirmed all the same. */
+ * no queue takes is confirmed all the same.
+ * Of a large message as much goes out as there is room for. While it is connection_midway(),
+ * nothing else may be published: connection_go_on(), which needs no more than the connection has
+ * kept, sends the rest in pieces; its result likewise. */
 #define CONNECTION_FULL 1
 int connection_publish(struct connection *c, const char *exchange, amqp_bytes_t key,
                        const amqp_basic_properties_t *properties, size_t properties_max,
                        amqp_bytes_t body);
+bool connection_midway(const struct connection *c);
+int connection_go_on(struct connection *c);
 
 /* Waits for bytes, or for room after CONNECTION_FULL; at most ms, and no longer than heartbeats
  * allow. Only after connection_next() said 0: TLS may hold bytes that poll() does not see. */

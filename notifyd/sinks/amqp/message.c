@@ -58,6 +58,30 @@ static void split(const struct record *rec, struct str *local_r, struct str *dom
 	*domain_r = at ? (struct str){at + 1, who.len - before - 1} : (struct str){"", 0};
 }
 
+#define BEFORE "{\"id\":\""
+#define AFTER  "\",\"event\":"
+
+size_t message_body_len(const struct message *m, const struct record *rec)
+{
+	size_t around = sizeof BEFORE - 1 + JOURNAL_ID - 1 + sizeof AFTER - 1 + 1;
+	return rec->json.len + (m->with_id ? around : 0);
+}
+
+static int set_body(struct message *m, const struct record *rec)
+{
+	m->body = bytes(rec->json.s, rec->json.len);
+	if (!m->with_id)
+		return 0;
+	buf_reset(&m->bodybuf);
+	buf_adds(&m->bodybuf, BEFORE);
+	buf_adds(&m->bodybuf, m->id);
+	buf_adds(&m->bodybuf, AFTER);
+	buf_add(&m->bodybuf, rec->json.s, rec->json.len);
+	buf_addc(&m->bodybuf, '}');
+	m->body = bytes(m->bodybuf.s, m->bodybuf.len);
+	return m->bodybuf.failed ? -1 : 0;
+}
+
 int message_set(struct message *m, const unsigned char uuid[16], const struct record *rec)
 {
 	const char *group = catalog_group(rec->event);
@@ -89,6 +113,8 @@ int message_set(struct message *m, const unsigned char uuid[16], const struct re
 		return -1;
 	m->key = bytes(m->keybuf.s, m->keybuf.len);
 	journal_id(m->id, uuid, rec->pos);
+	if (set_body(m, rec))
+		return -1;
 
 	amqp_basic_properties_t *p = &m->properties;
 	p->_flags = AMQP_BASIC_DELIVERY_MODE_FLAG | AMQP_BASIC_MESSAGE_ID_FLAG;
@@ -129,4 +155,5 @@ void message_free(struct message *m)
 {
 	buf_free(&m->keybuf);
 	buf_free(&m->text);
+	buf_free(&m->bodybuf);
 }

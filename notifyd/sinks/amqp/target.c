@@ -13,6 +13,7 @@
 static const char queue_types[] = "classic|quorum|stream";
 enum { SASL_PLAIN, SASL_EXTERNAL };
 enum { PROPERTIES_ALL, PROPERTIES_ID };
+enum { BODY_EVENT, BODY_WITH_ID };
 
 const struct conf_option target_options[] = {
     {"url", CONF_STRING, "amqp://guest@localhost/", 0, 0, NULL, NULL,
@@ -37,6 +38,9 @@ const struct conf_option target_options[] = {
     {"properties", CONF_ENUM, "all", 0, 0, "all|id", NULL,
      "What a message has beside its body: all properties and headers, or just the message-id, with "
      "which the broker has less to do."},
+    {"body", CONF_ENUM, "event", 0, 0, "event|with-id", NULL,
+     "The event alone, or {\"id\":ID,\"event\":{...}} for consumers that do not see the message-id, "
+     "such as amqp-consume."},
     {"queue", CONF_STRING, NULL, 0, 0, NULL, NULL,
      "Queue to declare and to bind; none: consumers bring their own."},
     {"queue_type", CONF_ENUM, "quorum", 0, 0, queue_types, NULL,
@@ -252,6 +256,7 @@ static int message(struct target *t, struct sink *sink, int code)
 	if (key_check(t->routing_key, &why))
 		return refuse(sink, code, "routing_key", why);
 	t->bare = conf_num(&sink->conf, "properties") == PROPERTIES_ID;
+	t->with_id = conf_num(&sink->conf, "body") == BODY_WITH_ID;
 	if (t->bare && !strcmp(t->topology.exchange_type, "headers"))
 		return sink_why(sink, code,
 		                "notifyd_%s_properties: a headers exchange needs the headers: all",

@@ -19,6 +19,7 @@ struct target {
 	const char *routing_key;
 	char server[256]; /* %s of it */
 	bool bare;        /* messages: no headers, and no property but the message-id */
+	bool with_id;     /* of the event, in the body too */
 	enum unroutable unroutable;
 	int64_t timeout; /* milliseconds */
 	int heartbeat;   /* seconds */

@@ -27,7 +27,8 @@ struct tls_refusal {
  * borrows as it does host. 0, or -1: out of memory. */
 int tls_expect(SSL_CTX *ctx, const char *host, struct tls_refusal *refusal);
 
-/* Why TLS failed just now, in words; takes it out of OpenSSL's queue. False when it did not. */
-bool tls_why(const struct tls_refusal *refusal, char *why, size_t size);
+/* Why TLS failed just now, in words; takes it out of OpenSSL's queue. False when it did not.
+ * *distrust_r: a certificate is refused, the peer's or ours. */
+bool tls_why(const struct tls_refusal *refusal, char *why, size_t size, bool *distrust_r);
 
 #endif
