@@ -187,9 +187,10 @@ static void the_body(void **state)
 	for (int with_id = 0; with_id < 2; with_id++) {
 		m.with_id = with_id;
 		assert_int_equal(message_set(&m, uuid, &rec), 0);
-		is(m.body, with_id ? "{\"id\":\"01234567-89ab-cdef-0123-456789abcdef-000000000001a2b0"
-		                     "\",\"event\":{\"event\":\"Login\"}}"
-		                   : json);
+		is(m.body, with_id
+		               ? "{\"id\":\"01234567-89ab-cdef-0123-456789abcdef-000000000001a2b0"
+		                 "\",\"event\":{\"event\":\"Login\"}}"
+		               : json);
 		assert_int_equal(message_body_len(&m, &rec), m.body.len);
 	}
 	m.with_id = false;
@@ -198,14 +199,10 @@ static void the_body(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	    cmocka_unit_test(the_body),
-	    cmocka_unit_test(no_more_than_the_id),
-	    cmocka_unit_test(properties),
-	    cmocka_unit_test(absent_facts),
-	    cmocka_unit_test(keys_are_two_words),
-	    cmocka_unit_test(long_keys_stay_distinct),
-	    cmocka_unit_test(headers_are_utf8),
-	    cmocka_unit_test(properties_are_bounded),
+	    cmocka_unit_test(the_body),           cmocka_unit_test(no_more_than_the_id),
+	    cmocka_unit_test(properties),         cmocka_unit_test(absent_facts),
+	    cmocka_unit_test(keys_are_two_words), cmocka_unit_test(long_keys_stay_distinct),
+	    cmocka_unit_test(headers_are_utf8),   cmocka_unit_test(properties_are_bounded),
 	};
 	return cmocka_run_group_tests(tests, NULL, done);
 }

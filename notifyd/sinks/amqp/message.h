@@ -28,7 +28,8 @@ struct message {
 /* How long the body will be. */
 size_t message_body_len(const struct message *m, const struct record *rec);
 
-/* Fills properties, key and body, which borrow from rec and m until the next call. -1: out of memory. */
+/* Fills properties, key and body, which borrow from rec and m until the next call. -1: out of
+ * memory. */
 int message_set(struct message *m, const unsigned char uuid[16], const struct record *rec);
 
 /* An upper bound of what the properties take in a frame. */
