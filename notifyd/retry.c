@@ -72,15 +72,18 @@ static int flush(struct session *s, int wait_ms)
 	size_t inflight = 0;
 	uint64_t discarded = sink->discarded;
 	int r = sink->driver->flush(sink, wait_ms, &confirmed, &inflight);
-	discarded = sink->discarded - discarded;
-	s->r->discarded += discarded;
-	s->r->delivered -= discarded; /* among those that follow */
+	discarded = sink->discarded - discarded; /* among those that follow */
 	while (s->low < s->end &&
 	       (lowest(s)->rec.next <= confirmed || (r == SINK_OK && !inflight))) {
 		int e = settle(s, lowest(s), NULL);
 		if (e < 0)
 			return e;
 		s->low++;
+		if (discarded) {
+			discarded--;
+			s->r->delivered--;
+			s->r->discarded++;
+		}
 	}
 	if (r != SINK_DROP || s->low == s->end)
 		return r == SINK_DROP ? SINK_OK : r;
@@ -138,12 +141,11 @@ static int send(struct session *s, const struct letter *l)
 		           : settle(s, l, "the dead letter is damaged on the disk");
 	if ((r = begin(s, l)) < 0)
 		return r;
+	const struct record *out = headers_add(s->r->headers, &l->rec);
 	for (;;) {
 		if (!s->r->serve(s->r->ctx, s->r))
 			return drain(s);
-		r = s->end - s->low == WINDOW
-		        ? SINK_FULL
-		        : sink->driver->send(sink, headers_add(s->r->headers, &l->rec));
+		r = s->end - s->low == WINDOW ? SINK_FULL : sink->driver->send(sink, out);
 		if (r != SINK_FULL)
 			break;
 		if ((r = flush(s, FLUSH_MS)) < 0)

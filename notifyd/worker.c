@@ -66,7 +66,8 @@ struct worker {
 	struct filter *filter;
 	struct headers *headers; /* NULL: the sink does not want them */
 	struct status *status;
-	struct record rec; /* read and wanted, but not taken by the driver yet */
+	struct record rec;        /* read and wanted, but not taken by the driver yet */
+	const struct record *out; /* the same, with headers where the sink wants them */
 	bool pending;
 	uint64_t sent, base, dropped; /* delivered = base + sent - in flight */
 	size_t inflight;
@@ -229,6 +230,8 @@ static int next(struct worker *w, int *share)
 			return 0;
 		--*share;
 		w->pending = filter_match(w->filter, &w->rec);
+		if (w->pending)
+			w->out = headers_add(w->headers, &w->rec);
 	}
 	return w->pending;
 }
@@ -407,7 +410,7 @@ static int feed(struct worker *w, bool *full_r, bool *more_r)
 			*more_r = share == 0;
 		if (r <= 0)
 			return r < 0 ? r : n;
-		r = w->sink->driver->send(w->sink, headers_add(w->headers, &w->rec));
+		r = w->sink->driver->send(w->sink, w->out);
 		if (r == SINK_FULL) {
 			*full_r = true;
 			return n;
@@ -584,6 +587,7 @@ static bool goes_on(void *ctx, const struct retry *r)
 	struct worker *w = ctx;
 	if (r->delivered + r->discarded + r->failed > 0)
 		recovered(w);
+	look_back(w);
 	/* Nor do those that come anew go out while these wait. */
 	status_link(w->status, w->sink->blocked ? STATUS_BLOCKED
 	                       : w->sink->state ? STATUS_CONNECTED

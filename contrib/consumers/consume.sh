@@ -35,8 +35,8 @@ PRAGMA synchronous = FULL;
 CREATE TEMP TABLE came AS SELECT CAST(X'$hex' AS TEXT) AS body;
 BEGIN IMMEDIATE;
 INSERT OR IGNORE INTO events (id, body) SELECT
-	CASE WHEN json_type(body, '\$.event') = 'object' THEN json_extract(body, '\$.id')
-		ELSE '${id%% *}' END,
+	CASE WHEN json_type(body, '\$.event') = 'object' THEN
+		coalesce(json_extract(body, '\$.id'), '${id%% *}') ELSE '${id%% *}' END,
 	CASE WHEN json_type(body, '\$.event') = 'object' THEN json_extract(body, '\$.event')
 		ELSE body END
 	FROM came WHERE json_valid(body);

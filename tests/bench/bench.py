@@ -320,6 +320,8 @@ def drain():
     finally:
         b.close()
     for kind, what in ways:
+        if len(pairs[kind, what]) < 2:
+            raise Failed("too few events for turns of a second")
         ours, theirs = zip(*pairs[kind, what])
         # By leaving one pair out after the other: a broker that syncs may confirm nothing in a turn.
         error = (len(ours) - 1) ** 0.5 * statistics.pstdev(

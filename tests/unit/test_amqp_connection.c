@@ -20,11 +20,11 @@
 
 /* connection.start (0-9, no properties, PLAIN, en_US), .tune (one channel, frames of 128 KB, a
  * heartbeat of 1 s), .open-ok, channel.open-ok */
-static const char greeting[] =
-    "\1\0\0\0\0\0\34\0\12\0\12\0\11\0\0\0\0\0\0\0\5PLAIN\0\0\0\5en_US\316"
-    "\1\0\0\0\0\0\14\0\12\0\36\0\1\0\2\0\0\0\1\316"
-    "\1\0\0\0\0\0\5\0\12\0\51\0\316"
-    "\1\0\1\0\0\0\10\0\24\0\13\0\0\0\0\316";
+static char greeting[] = "\1\0\0\0\0\0\34\0\12\0\12\0\11\0\0\0\0\0\0\0\5PLAIN\0\0\0\5en_US\316"
+			 "\1\0\0\0\0\0\14\0\12\0\36\0\1\0\2\0\0\0\1\316"
+			 "\1\0\0\0\0\0\5\0\12\0\51\0\316"
+			 "\1\0\1\0\0\0\10\0\24\0\13\0\0\0\0\316";
+#define GREETING_FRAME_MAX 49 /* where it stands: four bytes */
 
 static int listening, broker;
 static struct connection *c;
@@ -134,15 +134,17 @@ static uint64_t number(const unsigned char *p, int bytes)
 }
 
 /* One that all buffers on the way can't hold goes out as there is room, whole. */
-static void a_large_message(void **state)
+static void a_large_message(size_t frame_max)
 {
 	static unsigned char got[LARGE + (64 << 10)];
 	size_t len = 0, at = 8 /* the protocol's header */, full = 0, announced = 0, came = 0;
 	ssize_t n;
-	(void)state;
 	for (size_t i = 0; i < sizeof body; i++)
 		body[i] = (char)(i * 31 >> 3);
+	for (int i = 0; i < 4; i++)
+		greeting[GREETING_FRAME_MAX + i] = (char)(frame_max >> (24 - 8 * i));
 	connect_with(0);
+	assert_int_equal(connection_frame_max(c), frame_max);
 	while (publish(sizeof body) == CONNECTION_FULL) {
 		full++;
 		assert_true(connection_midway(c));
@@ -163,6 +165,7 @@ static void a_large_message(void **state)
 			len += (size_t)n;
 		}
 		size_t size = number(got + at + 3, 4);
+		assert_in_range(size, 1, frame_max - 8);
 		assert_int_equal(got[at + 7 + size], 0xce);
 		if (got[at] == AMQP_FRAME_HEADER)
 			announced = number(got + at + 11, 8);
@@ -176,6 +179,13 @@ static void a_large_message(void **state)
 	assert_int_equal(came, sizeof body);
 	assert_int_equal(at, len);
 	leave();
+}
+
+static void large_messages(void **state)
+{
+	(void)state;
+	a_large_message(4096); /* the least there is: AMQP 0-9-1, 1.1 */
+	a_large_message(131072);
 }
 
 /* Of librabbitmq's 0.11 that could wait without end once a heartbeat is missed. */
@@ -197,7 +207,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(a_full_socket),
-	    cmocka_unit_test(a_large_message),
+	    cmocka_unit_test(large_messages),
 	    cmocka_unit_test(a_missed_heartbeat),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

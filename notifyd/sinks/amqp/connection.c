@@ -22,11 +22,12 @@
 #include <time.h>
 #include <unistd.h>
 
-#define FRAME_MAX 131072
-#define TICK_MS   1000 /* the library sends its heartbeats when it is asked for frames */
-#define LEAVE_MS  250  /* for the answer to connection.close */
-#define SMALL     8192 /* fits a third of any socket's buffer */
-#define FRAMES    256  /* what a message's frames, and TLS records, take around it */
+#define FRAME_MAX    131072
+#define TICK_MS      1000 /* the library sends its heartbeats when it is asked for frames */
+#define LEAVE_MS     250  /* for the answer to connection.close */
+#define SMALL        8192 /* fits a third of any socket's buffer */
+#define FRAME_AROUND 8
+#define FRAMES       256 /* what a message's frames, and TLS records, take around it */
 
 struct connection {
 	amqp_connection_state_t amqp;
@@ -501,9 +502,12 @@ bool connection_midway(const struct connection *c)
 
 int connection_go_on(struct connection *c)
 {
+	size_t most = connection_frame_max(c) - FRAME_AROUND;
+	if (most > SMALL - FRAMES)
+		most = SMALL - FRAMES;
 	while (c->sent < c->body.len) {
 		size_t left = c->body.len - c->sent;
-		size_t n = left < SMALL - FRAMES ? left : SMALL - FRAMES;
+		size_t n = left < most ? left : most;
 		amqp_frame_t f = {.frame_type = AMQP_FRAME_BODY, .channel = CONNECTION_CHANNEL};
 		f.payload.body_fragment = (amqp_bytes_t){n, c->body.s + c->sent};
 		if (c->broken || c->mute || !takes(c, n + FRAMES))

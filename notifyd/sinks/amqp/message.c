@@ -58,8 +58,9 @@ static void split(const struct record *rec, struct str *local_r, struct str *dom
 	*domain_r = at ? (struct str){at + 1, who.len - before - 1} : (struct str){"", 0};
 }
 
-#define BEFORE "{\"id\":\""
-#define AFTER  "\",\"event\":"
+#define BODY_KEEP (64 << 10)
+#define BEFORE    "{\"id\":\""
+#define AFTER     "\",\"event\":"
 
 size_t message_body_len(const struct message *m, const struct record *rec)
 {
@@ -72,6 +73,8 @@ static int set_body(struct message *m, const struct record *rec)
 	m->body = bytes(rec->json.s, rec->json.len);
 	if (!m->with_id)
 		return 0;
+	if (m->bodybuf.cap > BODY_KEEP) /* few are large */
+		buf_free(&m->bodybuf);
 	buf_reset(&m->bodybuf);
 	buf_adds(&m->bodybuf, BEFORE);
 	buf_adds(&m->bodybuf, m->id);
