@@ -49,7 +49,7 @@ def setup():
 
 def mq(world):
     told = json.loads(world.notifyd.ctl("status", "--json", check=False).stdout)
-    return next(s for s in told["sinks"] if s["name"] == "mq")
+    return next((s for s in told["sinks"] if s["name"] == "mq"), {"state": ""})
 
 
 def event(n):
@@ -61,6 +61,7 @@ def event(n):
 @case("%d events made with the broker away, then drained in flat memory" % BACKLOG,
       120 + BACKLOG // 2000)
 def away(world):
+    wait_for("the sink has begun", lambda: mq(world)["state"].startswith("connected"))
     world.send([event(0)])
     wait_for("the first", lambda: mq(world)["delivered"] == 1)
     world.rabbit.halt()

@@ -454,7 +454,8 @@ static int deleted_files(void)
 		char link[512];
 		ssize_t len = readlinkat(dirfd(d), e->d_name, link, sizeof link - 1);
 		link[len > 0 ? len : 0] = '\0';
-		n += strstr(link, "(deleted)") != NULL;
+		/* valgrind has some of its own. */
+		n += strstr(link, fixture_dir) && strstr(link, "(deleted)");
 	}
 	closedir(d);
 	return n;
