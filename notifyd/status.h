@@ -3,10 +3,11 @@
  * <journal>/status/<sink>, preallocated and overwritten in place (on a full disk too).
  * The file is STATUS_SIZE bytes at all times: the object, spaces, a line feed. Keys:
  *   version 1, state, connection (a word of status_links), since (of that state), pid, started,
- *   delivered, dropped, discarded, resent, failures, inFlight, position (16 hex digits or null),
- * updated, error (or null), errorTime (or null) with times as seconds since 1970 UTC with
- * milliseconds. What is counted goes on where the worker before left it, but for what that counted
- * in its last second if it was killed. */
+ *   delivered, dropped, discarded, resent, failures, inFlight,
+ *   position (16 hex digits or null), updated, error (or null), errorTime (or null)
+ *
+ * Times are seconds since 1970 UTC with milliseconds. What is counted goes on where the worker
+ * before left it, but for what that counted in its last second if it was killed. */
 #ifndef NOTIFYD_STATUS_H
 #define NOTIFYD_STATUS_H
 

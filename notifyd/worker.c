@@ -10,6 +10,7 @@
 #include "filter.h"
 #include "gone.h"
 #include "headers.h"
+#include "incident.h"
 #include "link.h"
 #include "log.h"
 #include "move.h"
@@ -36,16 +37,8 @@ enum {
 	RESTLESS_MS = 1000, /* after the last event, before asking to be woken */
 	IDLE_MS = 1000,     /* between two heartbeats of the driver while idle */
 	DRAIN_MS = 5000,    /* for confirmations, after LINK_STOP */
-	BACKOFF_MIN_MS = 100,
-	BACKOFF_MAX_MS = 30000,
-	STEADY_MS = 5000,   /* an incident is over when all went well for so long */
-	AGAIN_MS = 1000,    /* before the next try where it did not */
-	SLOW_MIN_MS = 1000, /* where only an admin can mend it */
-	SLOW_MAX_MS = 60000,
-	REMIND_MS = 600000, /* an incident that lasts is told again */
 	GONE_MS = 60000,    /* at most one line on what was deleted */
 	BURIED_MS = 60000,  /* at most one line on dead letters */
-	REASONS = 8,        /* of one incident: several hosts are down, each in its way */
 	MOVE_MS = 500,      /* between two looks for a wish to move the cursor */
 	GRACE_S = 5,        /* the supervisor's watchdog comes first: it says why */
 };
@@ -75,16 +68,10 @@ struct worker {
 	uint64_t gone; /* bytes deleted before they were read, and that was not told yet */
 	int64_t gone_told;
 
-	int backoff;     /* milliseconds, 0 when all is well */
-	int64_t failing; /* since when; 0: it is not */
-	int64_t well; /* since when, after a failure, events are delivered again; 0: they are not */
-	struct {
-		char why[256];
-		int64_t told;
-	} reasons[REASONS]; /* of the incident that is under way */
-	bool unwritten;     /* the last write of the cursor failed, and that was told */
-	unsigned patience;  /* seconds of silence, after which the kernel ends this process */
-	char buried[256];   /* reason of the last dead letter that was told */
+	struct incident incident;
+	bool unwritten;    /* the last write of the cursor failed, and that was told */
+	unsigned patience; /* seconds of silence, after which the kernel ends this process */
+	char buried[256];  /* reason of the last dead letter that was told */
 	int64_t buried_told;
 	struct dead *dead;          /* NULL: there was never a need */
 	struct reader *sent_reader; /* of records in flight that became dead letters; NULL: none */
@@ -259,23 +246,17 @@ static int advance(struct worker *w, uint64_t confirmed)
 	return SINK_OK;
 }
 
-/* It works (again). */
 static void recovered(struct worker *w)
 {
-	if (w->failing && !w->well)
-		w->well = now_ms();
+	incident_well(&w->incident, now_ms());
 }
 
-/* A queue that is full now and again takes some events each time, and is one incident. */
 static void look_back(struct worker *w)
 {
-	if (!w->well || now_ms() - w->well < STEADY_MS)
-		return;
-	log_incident(LOG_LEVEL_INFO, w->sink->name, cursor_get(w->cursor)->pos,
-	             "delivering again after %lld s", (long long)((w->well - w->failing) / 1000));
-	w->failing = w->well = 0;
-	w->backoff = 0;
-	memset(w->reasons, 0, sizeof w->reasons);
+	int64_t seconds;
+	if (incident_over(&w->incident, now_ms(), &seconds))
+		log_incident(LOG_LEVEL_INFO, w->sink->name, cursor_get(w->cursor)->pos,
+		             "delivering again after %lld s", (long long)seconds);
 }
 
 /* 0, or -1 with errno. */
@@ -319,7 +300,7 @@ static int letter(struct worker *w, const struct record *rec)
 	/* Thousands may fail, each with a size of its own in the reason. */
 	int64_t since = now_ms() - w->buried_told;
 	if (!w->buried[0] ||
-	    since > (strcmp(w->buried, w->sink->why) != 0 ? BURIED_MS : REMIND_MS)) {
+	    since > (strcmp(w->buried, w->sink->why) != 0 ? BURIED_MS : INCIDENT_REMIND_MS)) {
 		log_incident(LOG_LEVEL_ERROR, w->sink->name, rec->pos,
 		             "dead letter (%llu since it was started): %s",
 		             (unsigned long long)w->dropped, w->sink->why);
@@ -497,25 +478,6 @@ static int deliver(struct worker *w)
 	return SINK_OK;
 }
 
-/* Whether this reason was told of late; it is from now on. */
-static bool told(struct worker *w, const char *why, int64_t now)
-{
-	size_t place = 0;
-	for (size_t i = 0; i < REASONS; i++) {
-		if (strcmp(w->reasons[i].why, why) == 0) {
-			place = i;
-			break;
-		}
-		if (w->reasons[i].told < w->reasons[place].told)
-			place = i;
-	}
-	if (strcmp(w->reasons[place].why, why) == 0 && now - w->reasons[place].told <= REMIND_MS)
-		return true;
-	snprintf(w->reasons[place].why, sizeof w->reasons[place].why, "%s", why);
-	w->reasons[place].told = now;
-	return false;
-}
-
 /* "retrying mq2:5672 in 8 s: connection refused". Who is meant stands in front of a reason too. */
 static void tell_retry(struct worker *w, int ms)
 {
@@ -534,24 +496,14 @@ static void back_off(struct worker *w)
 {
 	struct sink *sink = w->sink;
 	int64_t now = now_ms();
-	if (!w->failing)
-		w->failing = now;
-	if (!told(w, sink->why, now))
+	if (incident_failed(&w->incident, sink->why, now))
 		log_incident(LOG_LEVEL_WARNING, sink->name, cursor_get(w->cursor)->pos, "%s",
 		             sink->why);
 	status_link(w->status, STATUS_RETRYING);
 	status_inflight(w->status, 0);
 	status_error(w->status, sink->why);
-	int most = sink->slow ? SLOW_MAX_MS : BACKOFF_MAX_MS;
-	w->backoff = w->well ? AGAIN_MS : w->backoff * 2 < most ? w->backoff * 2 : most;
-	w->well = 0;
-	if (w->backoff < BACKOFF_MIN_MS)
-		w->backoff = BACKOFF_MIN_MS;
-	if (sink->slow && w->backoff < SLOW_MIN_MS)
-		w->backoff = SLOW_MIN_MS;
+	int ms = incident_wait(&w->incident, sink->slow);
 	sink->slow = false;
-	/* Jitter, so that a broker that comes back is not hit by all at one instant. */
-	int ms = w->backoff / 2 + (int)(random() % (w->backoff / 2 + 1));
 	tell_retry(w, ms);
 	/* Nor does it wait with dead letters that have just been asked for. */
 	for (int64_t end = now + ms, left; !w->stopping && !w->move && !w->hup &&
@@ -607,7 +559,7 @@ static int retry(struct worker *w)
 	                  .ctx = w,
 	                  .from = w->retry_from};
 	if (!w->dead && open_dead(w, false) < 0) {
-		w->retry_at = now_ms() + BACKOFF_MAX_MS; /* what comes anew does not wait */
+		w->retry_at = now_ms() + INCIDENT_WAIT_MAX; /* what comes anew does not wait */
 		return sink_why(w->sink, SINK_RETRY, "cannot read dead letters: %s",
 		                letter_error(errno));
 	}
@@ -630,7 +582,7 @@ static int retry(struct worker *w)
 	/* What comes anew is not kept waiting by them. */
 	if (!w->retry) {
 		w->retry_from = r.from;
-		w->retry_at = code == SINK_OK ? 0 : now_ms() + BACKOFF_MAX_MS;
+		w->retry_at = code == SINK_OK ? 0 : now_ms() + INCIDENT_WAIT_MAX;
 	}
 	w->retry = true;
 	return code;

@@ -138,8 +138,8 @@ def keys(world):
     same(set(found["notifyd"]), {"running", "pid"}, "notifyd")
     for s in found["sinks"]:
         check(set(s) >= {"name", "type", "state", "connection", "since", "pid", "started",
-                         "delivered", "dropped", "discarded", "resent", "failures", "inFlight", "position",
-                         "updated", "error", "errorTime", "lag", "subscriptions"}, s)
+                         "delivered", "dropped", "discarded", "resent", "failures",
+                         "inFlight", "position", "updated", "error", "errorTime", "lag", "subscriptions"}, s)
     audit = next(s for s in found["sinks"] if s["name"] == "audit")
     same(set(audit["lag"]), {"events", "exact", "bytes", "seconds"}, "lag")
     with open(os.path.join(tap.top("TOP_SRCDIR"), "man", "notifyctl.8"), encoding="utf-8") as f:

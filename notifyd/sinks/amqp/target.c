@@ -40,8 +40,7 @@ const struct conf_option target_options[] = {
      "which the broker has less to do."},
     {"body", CONF_ENUM, "event", 0, 0, "event|with-id", NULL,
      "The event alone, or {\"id\":ID,\"event\":{...}} for consumers that do not see the "
-     "message-id, "
-     "such as amqp-consume."},
+     "message-id, such as amqp-consume."},
     {"queue", CONF_STRING, NULL, 0, 0, NULL, NULL,
      "Queue to declare and to bind; none: consumers bring their own."},
     {"queue_type", CONF_ENUM, "quorum", 0, 0, queue_types, NULL,

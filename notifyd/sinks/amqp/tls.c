@@ -3,6 +3,7 @@
 
 #include "../../../lib/buf.h"
 #include "../../secret.h"
+#include "../tls_alert.h"
 
 #include <arpa/inet.h>
 #include <openssl/err.h>
@@ -169,31 +170,13 @@ int tls_expect(SSL_CTX *ctx, const char *host, struct tls_refusal *refusal)
 	return ok == 1 ? 0 : -1;
 }
 
-/* RFC 8446, 6.2: what the peer says of our certificate, or that it misses one. */
-static bool about_ours(unsigned long code)
-{
-	switch (ERR_GET_LIB(code) == ERR_LIB_SSL ? ERR_GET_REASON(code) : 0) {
-	case SSL_R_SSLV3_ALERT_BAD_CERTIFICATE:
-	case SSL_R_SSLV3_ALERT_UNSUPPORTED_CERTIFICATE:
-	case SSL_R_SSLV3_ALERT_CERTIFICATE_REVOKED:
-	case SSL_R_SSLV3_ALERT_CERTIFICATE_EXPIRED:
-	case SSL_R_SSLV3_ALERT_CERTIFICATE_UNKNOWN:
-	case SSL_R_TLSV1_ALERT_UNKNOWN_CA:
-	case SSL_R_TLSV1_ALERT_ACCESS_DENIED:
-	case SSL_R_TLSV13_ALERT_CERTIFICATE_REQUIRED:
-		return true;
-	default:
-		return false;
-	}
-}
-
 bool tls_why(const struct tls_refusal *refusal, char *why, size_t size, bool *distrust_r)
 {
 	unsigned long code = ERR_peek_last_error();
 	const char *reason = code ? ERR_reason_error_string(code) : NULL;
 	ERR_clear_error();
-	*distrust_r = refusal->error || about_ours(code);
-	if (!refusal->error && about_ours(code))
+	*distrust_r = refusal->error || tls_alert_about_ours(code);
+	if (!refusal->error && tls_alert_about_ours(code))
 		snprintf(why, size,
 		         "the broker refuses our certificate, or misses one (%s): check the "
 		         "options certificate and key",

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "transport.h"
 
+#include "../tls_alert.h"
+
 #include <arpa/inet.h>
 #include <errno.h>
 #include <netinet/tcp.h>
@@ -81,23 +83,6 @@ __attribute__((format(printf, 2, 3))) static int fail(struct transport *t, const
 	return -1;
 }
 
-/* The alerts by which a server says that it does not like our certificate, or wants one. */
-static bool about_us(unsigned long code)
-{
-	switch (ERR_GET_REASON(code)) {
-	case SSL_R_SSLV3_ALERT_BAD_CERTIFICATE:
-	case SSL_R_SSLV3_ALERT_UNSUPPORTED_CERTIFICATE:
-	case SSL_R_SSLV3_ALERT_CERTIFICATE_REVOKED:
-	case SSL_R_SSLV3_ALERT_CERTIFICATE_EXPIRED:
-	case SSL_R_SSLV3_ALERT_CERTIFICATE_UNKNOWN:
-	case SSL_R_TLSV1_ALERT_UNKNOWN_CA:
-	case SSL_R_TLSV1_ALERT_ACCESS_DENIED:
-	case SSL_R_TLSV13_ALERT_CERTIFICATE_REQUIRED:
-		return ERR_GET_LIB(code) == ERR_LIB_SSL;
-	}
-	return false;
-}
-
 /* After SSL_get_error() said that it is over. */
 static int fail_tls(struct transport *t, int error, int saved_errno)
 {
@@ -108,7 +93,7 @@ static int fail_tls(struct transport *t, int error, int saved_errno)
 	if (verified != X509_V_OK)
 		return fail(t, "the certificate of %s is refused: %s: check cafile and url",
 		            t->endpoint->host, X509_verify_cert_error_string(verified));
-	t->refused = code && about_us(code);
+	t->refused = tls_alert_about_ours(code);
 	if (t->refused)
 		return fail(t, "%s does not take our certificate (%s): check or renew it",
 		            t->endpoint->host, reason ? reason : "no reason told");
