@@ -317,6 +317,7 @@ def torn(world):
 def foreign(world):
     connection = world.rabbit.connect()
     channel = connection.channel()
+    channel.confirm_delivery()  # or one may be lost with the connection
     for body in (b"not JSON", b"[]", b'{"event":"Foreign"}'):
         channel.basic_publish("mail.mq", "flags.MessageRead", body)
     connection.close()
