@@ -23,7 +23,7 @@ case = tap.Cases()
 
 BACKLOG = 50 * each(2000)
 CHUNK = 1000
-MORE = 1  # MB
+MORE = 5  # MB: others that end leave their share of common pages; kept events would be 30 and more
 
 
 def setup():
@@ -86,7 +86,7 @@ def away(world):
           % (seconds, down, min(samples), max(samples), len(samples)), flush=True)
     check(len(samples) >= 10, "only %d looks" % len(samples))
     check(max(samples) < min(samples) + MORE, "memory grows while it drains")
-    check(max(samples) < down + 3, "memory is more than with the broker away")
+    check(max(samples) < down + MORE, "memory is more than with the broker away")
     same(mq(world)["deadLetters"]["waiting"], 0, "dead letters")
 
 
