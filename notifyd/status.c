@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "status.h"
 
+#include "../lib/checksum.h"
 #include "../lib/event.h"
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -15,6 +17,12 @@
 #include <unistd.h>
 
 #define COUNT_EVERY_MS 1000
+
+/* How the object begins: the checksum of all that follows its digits. */
+#define SUM_KEY    "{\"checksum\":\""
+#define SUM_AT     (sizeof SUM_KEY - 1)
+#define SUM_DIGITS 16
+#define SUM_OF     (SUM_AT + SUM_DIGITS)
 
 const char *const status_links[STATUS_LINKS] = {"starting", "connecting", "connected",
                                                 "blocked",  "retrying",   "stopped"};
@@ -74,6 +82,22 @@ out:
 		close(dir);
 	close(top);
 	return fd;
+}
+
+static void sum(const char page[STATUS_SIZE], char digits_r[SUM_DIGITS + 1])
+{
+	snprintf(digits_r, SUM_DIGITS + 1, "%016llx",
+	         (unsigned long long)checksum(page + SUM_OF, STATUS_SIZE - SUM_OF));
+}
+
+/* Not every file system keeps a read and a write of one page apart. */
+static bool whole(const char page[STATUS_SIZE])
+{
+	char digits[SUM_DIGITS + 1];
+	if (memcmp(page, SUM_KEY, SUM_AT) != 0) /* of a notifyd before there were any */
+		return page[0] == '{' && page[STATUS_SIZE - 1] == '\n';
+	sum(page, digits);
+	return memcmp(page + SUM_AT, digits, SUM_DIGITS) == 0;
 }
 
 /* A number of the file as the worker before left it; 0 when it is not there. The key can't be part
@@ -141,7 +165,7 @@ void status_flush(struct status *s)
 	struct buf *b = &s->json;
 	s->updated = now_ms(CLOCK_REALTIME);
 	buf_reset(b);
-	buf_adds(b, "{\"version\":1,\"state\":");
+	buf_adds(b, SUM_KEY "0000000000000000\",\"version\":1,\"state\":");
 	event_json_string(b, (struct str){s->state, strlen(s->state)});
 	buf_addf(b,
 	         ",\"connection\":\"%s\",\"pid\":%d,\"delivered\":%llu,\"dropped\":%llu,"
@@ -174,6 +198,9 @@ void status_flush(struct status *s)
 	memset(page, ' ', sizeof page);
 	memcpy(page, b->s, b->len);
 	page[sizeof page - 1] = '\n';
+	char digits[SUM_DIGITS + 1];
+	sum(page, digits);
+	memcpy(page + SUM_AT, digits, SUM_DIGITS);
 	if (pwrite(s->fd, page, sizeof page, 0) == (ssize_t)sizeof page)
 		s->dirty = false; /* else the next call tries again */
 	s->link_written = s->link;
@@ -275,7 +302,8 @@ void status_count(struct status *s, uint64_t delivered, uint64_t dropped, uint64
 
 int status_read(const char *journal, const char *sink, char contents_r[STATUS_SIZE + 1])
 {
-	char path[4096], again[STATUS_SIZE];
+	enum { TRIES = 16 };
+	char path[4096];
 	if (snprintf(path, sizeof path, "%s/status/%s", journal, sink) >= (int)sizeof path) {
 		errno = ENAMETOOLONG;
 		return -1;
@@ -283,20 +311,16 @@ int status_read(const char *journal, const char *sink, char contents_r[STATUS_SI
 	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
 	if (fd < 0)
 		return -1;
-	/* Not every file system keeps a read and a write of one page apart: two equal looks
-	 * are a whole one. */
-	for (int tries = 0; tries < 16; tries++) {
-		if (pread(fd, contents_r, STATUS_SIZE, 0) != STATUS_SIZE ||
-		    pread(fd, again, STATUS_SIZE, 0) != STATUS_SIZE)
+	for (int tries = 0; tries < TRIES; tries++) {
+		if (tries)
+			poll(NULL, 0, 1); /* it is being written */
+		if (pread(fd, contents_r, STATUS_SIZE, 0) != STATUS_SIZE)
 			break;
-		if (memcmp(contents_r, again, STATUS_SIZE) != 0)
-			continue;
-		contents_r[STATUS_SIZE] = '\0';
-		close(fd);
-		if (contents_r[0] == '{' && contents_r[STATUS_SIZE - 1] == '\n')
+		if (whole(contents_r)) {
+			contents_r[STATUS_SIZE] = '\0';
+			close(fd);
 			return 0;
-		errno = EBADMSG;
-		return -1;
+		}
 	}
 	close(fd);
 	errno = EBADMSG;

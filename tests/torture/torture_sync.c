@@ -31,15 +31,18 @@ static struct {
 	int kind[WRITERS][EACH]; /* what append returned, + 2; 0: it was killed */
 	int tried[WRITERS];
 	uint64_t pos[WRITERS][EACH];
-	uint64_t doubt[FILES]; /* by inode: when it was born, of one whose sync failed */
-	unsigned one_in;       /* fails one time in so many; 0: never */
-	unsigned long broken;  /* after so many syncs the disk takes nothing; 0: never */
+	uint64_t doubt[FILES];  /* by inode: when it was born, of one whose sync failed */
+	uint64_t spared[FILES]; /* the same, where the last who was told so was killed: what is in
+	                           it was said to be on the disk by nobody since */
+	unsigned one_in;        /* fails one time in so many; 0: never */
+	unsigned long broken;   /* after so many syncs the disk takes nothing; 0: never */
 	unsigned long datasyncs, syncs, failures, kills, stops;
 } * shared;
 
 static uint64_t seed;
 static bool in_writer;
-static uint64_t told; /* inode + 1 of a file whose failure this process knows and cures now */
+static uint64_t told; /* inode + 1 of the file whose failure this process was told of last */
+static uint64_t sick; /* the same of a segment, until a later sync of one succeeds */
 static int each = 4000;
 
 static unsigned chance(void)
@@ -67,9 +70,8 @@ void chaos(void)
 		usleep(200 + chance() % (chance() % 20 == 0 ? 100000 : 4000));
 	} else if (c % 3000 == 7) {
 		__atomic_add_fetch(&shared->kills, 1, __ATOMIC_RELAXED);
-		/* What it would have cured was said to be on the disk by nobody. */
-		if (told)
-			shared->doubt[told - 1] = 0;
+		if (sick)
+			shared->spared[sick - 1] = shared->doubt[sick - 1];
 		kill(getpid(), SIGKILL);
 	}
 }
@@ -88,6 +90,7 @@ static int disk(int fd, unsigned long *count)
 	}
 	__atomic_add_fetch(&shared->failures, 1, __ATOMIC_RELAXED);
 	shared->doubt[inode] = birth;
+	shared->spared[inode] = 0;
 	told = inode + 1;
 	errno = EIO;
 	return -1;
@@ -98,7 +101,9 @@ int __wrap_fsync(int fd);
 
 int __wrap_fdatasync(int fd)
 {
-	return disk(fd, &shared->datasyncs);
+	int r = disk(fd, &shared->datasyncs);
+	sick = r < 0 ? told : 0;
+	return r;
 }
 
 int __wrap_fsync(int fd)
@@ -164,6 +169,7 @@ static void judge(const char *dir, bool sync, struct outcome *o)
 	memset(shared->kind, 0, sizeof shared->kind);
 	memset(shared->tried, 0, sizeof shared->tried);
 	memset(shared->doubt, 0, sizeof shared->doubt);
+	memset(shared->spared, 0, sizeof shared->spared);
 	shared->datasyncs = shared->syncs = shared->failures = shared->kills = shared->stops = 0;
 	for (int i = 0; i < WRITERS; i++)
 		pids[i] = start(dir, i, sync);
@@ -221,7 +227,8 @@ static void judge(const char *dir, bool sync, struct outcome *o)
 		uint64_t inode, birth;
 		segment_name(name, bases[i]);
 		if ((birth = born(dirfd, name, &inode)) != 0)
-			o->untrue += shared->doubt[inode] == birth;
+			o->untrue +=
+			    shared->doubt[inode] == birth && shared->spared[inode] != birth;
 	}
 	if (segments >= 0)
 		free(bases);

@@ -189,6 +189,34 @@ static void not_whole(void **state)
 	close(fd);
 }
 
+/* The end of one object behind the beginning of another, and any other byte. */
+static void torn(void **state)
+{
+	(void)state;
+	char contents[STATUS_SIZE + 1], first[STATUS_SIZE], second[STATUS_SIZE];
+	struct status *s = status_open(journal, "mq");
+	assert_non_null(s);
+	int fd = open(in_journal("status/mq"), O_RDWR);
+	status_state(s, "one");
+	assert_int_equal(pread(fd, first, sizeof first, 0), sizeof first);
+	status_state(s, "another");
+	assert_int_equal(pread(fd, second, sizeof second, 0), sizeof second);
+	size_t differ = 0;
+	while (first[STATUS_SIZE - 1 - differ] == second[STATUS_SIZE - 1 - differ])
+		differ++;
+	for (size_t cut = 1; cut < STATUS_SIZE - differ; cut += 7) {
+		assert_int_equal(pwrite(fd, first, cut, 0), (ssize_t)cut);
+		if (memcmp(first, second, cut) == 0)
+			continue;
+		assert_int_equal(status_read(journal, "mq", contents), -1);
+		assert_int_equal(errno, EBADMSG);
+	}
+	assert_int_equal(pwrite(fd, second, sizeof second, 0), sizeof second);
+	assert_int_equal(status_read(journal, "mq", contents), 0);
+	close(fd);
+	status_close(&s);
+}
+
 /* A reader at any time sees a whole object. */
 static void while_written(void **state)
 {
@@ -221,9 +249,10 @@ static void while_written(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	    cmocka_unit_test(life),          cmocka_unit_test(hostile_text),
-	    cmocka_unit_test(no_file),       cmocka_unit_test(not_whole),
-	    cmocka_unit_test(while_written), cmocka_unit_test(counts_go_on),
+	    cmocka_unit_test(life),         cmocka_unit_test(hostile_text),
+	    cmocka_unit_test(no_file),      cmocka_unit_test(not_whole),
+	    cmocka_unit_test(torn),         cmocka_unit_test(while_written),
+	    cmocka_unit_test(counts_go_on),
 	};
 	return cmocka_run_group_tests_name("status", tests, make, clean);
 }
