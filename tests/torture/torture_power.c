@@ -249,6 +249,8 @@ static bool live(int round, bool always)
 		usleep(1000);
 	cut();
 	for (int i = 0; i < WRITERS + 2; i++) {
+		if (pids[i] < 0)
+			continue; /* kill(-1) is for all processes there are */
 		kill(pids[i], SIGKILL);
 		waitpid(pids[i], NULL, 0);
 	}

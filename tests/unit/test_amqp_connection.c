@@ -193,11 +193,11 @@ static void a_missed_heartbeat(void **state)
 {
 	amqp_frame_t f;
 	(void)state;
-	connect_with(1);
+	connect_with(3);
 	assert_int_equal(publish(700), 0);
 	assert_int_equal(publish(700), 0);
 	assert_int_equal(connection_next(c, false, &f), 0);
-	poll(NULL, 0, 1100);
+	poll(NULL, 0, 3100);
 	assert_int_equal(publish(700), CONNECTION_FULL);
 	assert_true(connection_full(c));
 	leave();

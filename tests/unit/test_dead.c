@@ -468,13 +468,16 @@ static void test_killed(void **state)
 		if (pid == 0) {
 			dead = NULL;
 			reopen(MAX);
-			/* a cursor that is a little behind */
-			for (int n = last > 5 ? last - 5 : 0;; n++) {
+			/* a cursor that is a little behind; no more than there is room for */
+			for (int n = last > 5 ? last - 5 : 0; n < last + 250; n++) {
 				if (bury(n, 300, "refused") < 0 || dead_sync(dead) < 0 ||
 				    write(told[1], &n, sizeof n) != sizeof n)
 					_exit(1);
 			}
+			for (;;)
+				pause();
 		}
+		assert_true(pid > 0);
 		close(told[1]);
 		int n, want = 1 + rand() % 40;
 		for (int k = 0; k < want && read(told[0], &n, sizeof n) == sizeof n; k++)
