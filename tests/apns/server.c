@@ -203,6 +203,7 @@ static void record(const struct stream *s, const char *reason, const char *actio
 			json_object_set_new(j, strict_name(i), json_string(s->request.field[i].s));
 	json_dumpf(j, world.record, JSON_COMPACT);
 	fputc('\n', world.record);
+	fflush(world.record); /* before its answer: who has that may look */
 	json_decref(j);
 }
 
@@ -635,8 +636,6 @@ static void loop(int service, int command)
 			    c ? c->fd : -1, (short)(POLLIN | (c && c->wants_write ? POLLOUT : 0)),
 			    0};
 		}
-		if (world.record)
-			fflush(world.record);
 		if (poll(p, CONNECTIONS + 2, (int)wait) < 0)
 			continue;
 		if (p[1].revents) {

@@ -29,7 +29,9 @@ class World:
             self.cyrus = cyrus.Cyrus(
                 self.box, notifyd.hook(self.build) if preload else None,
                 {"notifyd_sinks": "local", "notifyd_local_type": "unix",
-                 "notifyd_local_path": self.local, **(conf or {})})
+                 "notifyd_local_path": self.local,
+                 "mboxevent_min_free": "0",  # how full the disk is here is no matter
+                 **(conf or {})})
             self.notifyd = notifyd.Notifyd(self.box, self.build, self.cyrus.imapd_conf,
                                            self.cyrus.conf)
         except BaseException:

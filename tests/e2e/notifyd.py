@@ -67,7 +67,7 @@ class Notifyd:
         return self.box.start(log, [self.notifyd, "-C", self.imapd_conf], env=env,
                               user=self.box.user)
 
-    def start(self, timeout=20, env=None):
+    def start(self, timeout=60, env=None):
         self.process = self.launch(env=env)
         self.starts += 1
         for path in self.sockets():
@@ -91,6 +91,10 @@ class Notifyd:
                          % (self.process and self.process.returncode,
                             self.box.at("log", "notifyd.log")))
 
+    def log(self):
+        with open(self.box.at("log", "notifyd.log"), encoding="utf-8") as f:
+            return f.read()
+
     def children(self):
         """Pids of workers and ingest."""
         return children(self.process.pid)
@@ -106,7 +110,7 @@ class Notifyd:
                 continue
         return None
 
-    def stop(self, timeout=15):
+    def stop(self, timeout=60):
         """With SIGTERM. Its exit status."""
         p, self.process = self.process, None
         return self.box.stop(p, signal.SIGTERM, timeout) if p else 0

@@ -103,7 +103,7 @@ class Subscriber:
             self.on_event(self.events[-1])
         return value["id"] if self.durable else None
 
-    def wait(self, fn, timeout=20, what="events"):
+    def wait(self, fn, timeout=60, what="events"):
         """Until fn(events) is true; then its value."""
         end = time.monotonic() + timeout
         with self.changed:

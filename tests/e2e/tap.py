@@ -44,7 +44,7 @@ class Cases:
     def __init__(self):
         self.all = []
 
-    def __call__(self, title, timeout=60):
+    def __call__(self, title, timeout=180):
         def add(fn):
             self.all.append((title, timeout, fn))
             return fn

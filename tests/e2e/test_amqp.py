@@ -11,6 +11,7 @@ tap.need(cyrus_imapd="/usr/lib/cyrus/bin/imapd", sasl2_bin="/usr/sbin/saslpasswd
 
 from cyrus import message, ok
 from harness import World, real
+from processes import wait_for
 from rabbit import Rabbit
 from tap import check, same
 
@@ -63,7 +64,7 @@ def consume(world):
     want = set(world.durable.ids)
     world.rabbit.queue("indexer")
     world.got = world.rabbit.collect(
-        "indexer", lambda got: want <= {p.message_id for p, _ in got}, 60)
+        "indexer", lambda got: want <= {p.message_id for p, _ in got}, 120)
     missing = want - {p.message_id for p, _ in world.got}
     check(not missing, "%d of %d events are missing, one of them %s"
           % (len(missing), len(want), sorted(missing)[:1]))
@@ -102,8 +103,13 @@ def properties(world):
 @case("the queue is a quorum queue and is empty now")
 def queue(world):
     rows = [r.split() for r in world.rabbit.ctl(
-        "-q", "list_queues", "name", "type", "messages", "--no-table-headers").splitlines()]
-    check(["indexer", "quorum", "0"] in rows, "rabbitmqctl lists %r" % rows)
+        "-q", "list_queues", "name", "type", "--no-table-headers").splitlines()]
+    check(["indexer", "quorum"] in rows, "rabbitmqctl lists %r" % rows)
+    connection = world.rabbit.connect()
+    channel = connection.channel()
+    wait_for("no message is left", lambda: channel.queue_declare(
+        "indexer", passive=True).method.message_count == 0)
+    connection.close()
 
 
 @case("a broker that goes away and comes back: nothing is lost, IMAP does not notice")

@@ -57,7 +57,8 @@ def leader(world):
     """The node that leads the queue, as one that runs sees it."""
     def look():
         node = next(n for n in world.nodes if n.server)
-        rows = dict(r.split()[:2] for r in node.ctl(
+        # while none is elected it has no name
+        rows = dict((r.split() + [""])[:2] for r in node.ctl(
             "-q", "list_queues", "name", "leader", "--no-table-headers").splitlines())
         return next((n for n in world.nodes if n.server and n.node == rows.get("indexer")), None)
     return wait_for("the queue has a leader", look, 60, every=0.5)

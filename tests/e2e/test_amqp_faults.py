@@ -21,7 +21,7 @@ from traffic import Traffic, compare, during, each, forget, now, says
 case = tap.Cases()
 
 EACH = each(4000)
-LONG = 120 + EACH // 250
+LONG = 300 + EACH // 250
 USER, PASSWORD = "mail", "between us"
 FREE = "example.net"
 

@@ -29,7 +29,7 @@ from traffic import collect, compare, during, each, forget, says, seed, Traffic
 case = tap.Cases()
 
 EACH = each(4000)
-LONG = 120 + EACH // 250
+LONG = 300 + EACH // 250
 RESETS = 5
 SAFE = "example.net"
 HERE = ("127.0.0.1", "localhost")

@@ -263,7 +263,8 @@ def modes(world):
                 same(e.get("uidset"), uid if name == "MessageNew" else None, what)
         ok(imap.noop())
         imap.logout()
-        appends = [e for e in world.live.events[since:] if e["event"] == "MessageAppend"]
+        appends = world.live.wait(lambda events: (lambda found: found if len(found) > 1 else None)(
+            [e for e in events[since:] if e["event"] == "MessageAppend"]))
         same([e["pid"] for e in appends], [appends[0]["pid"]] * 2, "imapd's pid")
 
 

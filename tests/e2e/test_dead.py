@@ -187,7 +187,8 @@ def delivered(world):
     same(audited(world), [5, 0, 2, 4], "lines")
     until(world, 0)
     same(listed(world), [], "list")
-    same(os.listdir(world.box.at("journal", "dead", "stuck")), ["count"], "files")
+    wait_for("the files are gone", lambda: os.listdir(
+        world.box.at("journal", "dead", "stuck")) == ["count"])
     world.send([event(6)])
     wait_for("the next event", lambda: audited(world)[4:] == [6], 20)
     beside.wait(lambda e: any(x.get("vnd.example.n") == 6 for x in e))

@@ -134,6 +134,7 @@ def full(world):
     world.rabbit.ctl("delete_queue", "late")
     world.cyrus.configure({"notifyd_mq_dead_letters": "1M"})
     os.kill(world.notifyd.process.pid, signal.SIGHUP)
+    wait_for("it is read", lambda: "configuration reloaded" in world.notifyd.log())
     many = 500
     first = MANY + 1
     world.send([dict(event(n), pad="x" * 3000) for n in range(first, first + many)])

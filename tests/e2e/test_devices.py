@@ -135,11 +135,14 @@ def slowly(world):
     register(world, JANE, "ACCOUNT-2", [])
 
 
+READ = "0" if os.uname().machine == "x86_64" else "63"  # of the systems that came after it
+
+
 def waits_for_input(pid):
     """Blocked in read(2) of its standard input."""
     try:
         with open("/proc/%d/syscall" % pid, encoding="ascii") as f:
-            return f.read().split()[:2] == ["0", "0x0"]
+            return f.read().split()[:2] == [READ, "0x0"]
     except OSError:
         return False
 

@@ -6,6 +6,7 @@ import imaplib
 import os
 import re
 import shutil
+import time
 
 import tap
 tap.need(cyrus_imapd="/usr/lib/cyrus/bin/imapd", sasl2_bin="/usr/sbin/saslpasswd2")
@@ -223,6 +224,7 @@ def remade(world):
     world.box.folder("journal", mode=0o700)
     world.notifyd.start()
     live = world.subscribe()
+    time.sleep(0.2)  # who was refused asks again after 100 ms
     mail_works(world, "New journal")
     live.find("MessageAppend", **subject("New journal"))
 

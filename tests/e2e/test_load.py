@@ -9,6 +9,7 @@ import multiprocessing
 import os
 import random
 import re
+import resource
 import selectors
 import signal
 import socket
@@ -33,6 +34,8 @@ SHARE = 0.4  # of one processor for all of them; 0.13 is what it takes
 
 
 def setup():
+    most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     world = World("load", preload=False, conf={
         "notifyd_sinks": "local audit", "mboxevent_segment_size": "8M", "mboxevent_max_size": "4G",
         "mboxevent_min_free": "0", "notifyd_audit_type": "log", "notifyd_local_clients": "2000"})
@@ -166,7 +169,7 @@ def storm(world):
         c.connect(selector)
     cursors = os.path.join(world.cyrus.journal, "cursors")
     wait_for("all subscriptions", lambda: sum(
-        1 for name in os.listdir(cursors) if name.startswith("local@")) >= CLIENTS, 60)
+        1 for name in os.listdir(cursors) if name.startswith("local@")) >= CLIENTS, 240)
     begun, before = time.monotonic(), used(world)
     go.set()
     tick, first, markers, last = begun, None, 0, None
@@ -187,6 +190,10 @@ def storm(world):
         if first is None and now - begun > min(SECONDS / 2, 20):
             first = last
     first = first or last
+    # While a process is being replaced there are more: the least of three looks.
+    for _ in range(2):
+        time.sleep(0.1)
+        last = min(last, measure(world))
     world.notifyd.alive()
     sender.join()
     rate = sent.value / (time.monotonic() - begun)

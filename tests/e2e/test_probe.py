@@ -147,7 +147,10 @@ def broker(world):
     configure(world, mq=mq(world, exchange="absent", declare="no"))
     finds(world, "mq", "NOT_FOUND", "'absent'", "make it")
     configure(world, mq=mq(world, url="amqp://guest@nowhere.invalid/"))
-    finds(world, "mq", "nowhere.invalid:5672", "can't be looked up", "url")
+    # the name server's answer; some give none for long
+    got = findings(world)
+    check(len(got) == 1 and "nowhere.invalid" in got[0] and (
+        "can't be looked up" in got[0] or "takes too long" in got[0]), "%r" % got)
     # what answers is no broker
     if "apns" in world.servers:
         configure(world, mq=mq(world, url="amqp://guest@127.0.0.1:%d/"
@@ -252,7 +255,9 @@ def many(world):
     took = time.monotonic() - began
     check(took < 20, "it took %.0f s" % took)
     same(len(got), 10, "findings: %r" % got)
-    check(all("no answer in time" in line for line in got), "%r" % got)
+    # the second: of a probe that could not say so itself, on a busy machine
+    check(all("no answer in time" in line or "does not answer" in line for line in got),
+          "%r" % got)
     listener.close()
 
 
@@ -272,10 +277,15 @@ def running(world):
     if "phones" in sinks:
         wait_for("phones", lambda: state("phones") == "connected")
     connections = world.proxy.accepted
-    got = findings(world, "sink ")
+    dead = "sink dead does not deliver: retrying"
+
+    def look():  # between two of its tries
+        found = findings(world, "sink ")
+        return found if any(dead in line for line in found) else None
+    got = wait_for(dead, look)
     same(world.proxy.accepted, connections, "connections to the broker")
     same(len([line for line in got if "sink dead" in line]), 1, "%r" % got)
-    check(any("sink dead does not deliver: retrying" in line and "see that the broker runs" in line
+    check(any(dead in line and "see that the broker runs" in line
               for line in got), "%r" % got)
     check(not any("sink mq" in line or "sink local" in line for line in got), "%r" % got)
     if "phones" in sinks:

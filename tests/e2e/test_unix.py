@@ -112,6 +112,7 @@ class World:
                 "notifyd_local_path": self.local,
                 "notifyd_local_mode": "0600",
                 "notifyd_local_unacked": "100000",
+                "notifyd_local_stall": "5m",  # some clients here have to wait for their turn
                 "notifyd_few_type": "unix",
                 "notifyd_few_path": self.few,
                 "notifyd_few_groups": "message subscription",
@@ -119,7 +120,7 @@ class World:
                 "notifyd_few_clients": "3",
                 "notifyd_short_type": "unix",
                 "notifyd_short_path": self.short,
-                "notifyd_short_stall": "1s",
+                "notifyd_short_stall": "3s",
                 "notifyd_short_expire": "1s",
                 "notifyd_short_unacked": "100000",
                 # no datagram or dlist socket is needed here
@@ -187,6 +188,10 @@ class World:
         while not c.quiet(0.1):
             c.line()
         return c
+
+    def cursor(self, name):
+        with open(self.box.at("journal", "cursors", "local@" + name), "rb") as f:
+            return f.read()
 
     def subscribe(self, name, path=None, **more):
         return Client(path or self.local, {"v": 1, "subscribe": name, **more})
@@ -476,14 +481,13 @@ def filters(w):
         same(c.take(6), [e for e in made if e["event"] != "FlagsSet"])
         same(events(d.take(3)), [e for e in made if e["event"] == "MailboxSubscribe"])
     # a subscription that nothing matches does not stay behind
-    cursor = w.box.at("journal", "cursors", "local@nothing")
     with w.subscribe("nothing", events=["CalendarAlarm"]) as c:
-        wait_for("the cursor", lambda: os.path.exists(cursor))
-        with open(cursor, "rb") as f:
-            before = f.read()
+        wait_for("the cursor", lambda: os.path.exists(
+            w.box.at("journal", "cursors", "local@nothing")))
+        before = w.cursor("nothing")
         w.emit(100)
         # without an ack
-        wait_for("the cursor moves", lambda: open(cursor, "rb").read() != before)
+        wait_for("the cursor moves", lambda: w.cursor("nothing") != before)
     with w.subscribe("nothing") as c:  # now without the filter
         check(c.quiet(), "events that were left out come back")
 
@@ -529,7 +533,7 @@ def crowd(w):
         c.close()
 
 
-@case("200 clients at once, live and durable, all get all in order")
+@case("200 clients at once, live and durable, all get all in order", 300)
 def many(w):
     for i in range(100):
         w.subscription("many%d" % i)
@@ -549,7 +553,8 @@ def many(w):
         c.close()
 
 
-@case("a crowd of which some read slowly, some come late and some want little: to each its own")
+@case("a crowd of which some read slowly, some come late and some want little: to each its own",
+      300)
 def crowded(w):
     wanted = {"all": {}, "flags": {"events": ["FlagsSet"]}, "joe": {"users": ["joe"]},
               "both": {"events": ["FlagsSet"], "users": ["joe"]}}
@@ -639,8 +644,9 @@ def restart(w):
     with w.subscribe("lasting") as c:
         got = c.take(160)
         same(events(got), want[40:])
+        before = w.cursor("lasting")
         c.ack(got[99])
-        time.sleep(0.2)
+        wait_for("the cursor moves", lambda: w.cursor("lasting") != before)
         for pid in w.notifyd.children():
             os.kill(pid, signal.SIGSTOP)  # none of them may tidy up
         stopped = w.notifyd.children()

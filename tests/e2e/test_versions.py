@@ -59,7 +59,7 @@ def segments(world, *below):
 
 def logged(world):
     with open(world.audit, encoding="utf-8") as f:
-        return [json.loads(line) for line in f]
+        return [json.loads(line) for line in f if line.endswith("\n")]
 
 
 def subjects(events):
@@ -255,7 +255,7 @@ def fresh(world):
     world.next.stop()
     journal, log = world.cyrus.journal, world.audit
     conf = {"mboxevent_journal": world.box.folder("fresh", mode=0o700),
-            "notifyd_audit_path": world.box.at("run", "fresh")}
+            "notifyd_audit_path": world.box.at("run", "fresh"), "notifyd_audit_from": "oldest"}
     world.cyrus.configure(conf)
     world.next.start()
     for which, first in ((world.today, 1), (world.next, 101), (world.today, 201)):
