@@ -92,9 +92,10 @@ static void well(void **state)
 {
 	(void)state;
 	append(3, 100);
-	assert_string_equal(look("mboxevent_min_free: 0\nmboxevent_max_size: 64M\n" /* not the disk's */
-	                         "mboxevent_segment_size: 256K\n"),
-	                    "");
+	assert_string_equal(
+	    look("mboxevent_min_free: 0\nmboxevent_max_size: 64M\n" /* not the disk's */
+	         "mboxevent_segment_size: 256K\n"),
+	    "");
 }
 
 static void losses(void **state)
