@@ -11,6 +11,8 @@
  *                                          the journal
  *
  * Prints: lines (or records), bytes, seconds. Of a subscription, from its first byte on. */
+#include "clock.h"
+
 #include "../../lib/cursor.h"
 #include "../../lib/reader.h"
 
@@ -22,7 +24,6 @@
 #include <sys/stat.h>
 #include <sys/un.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
 enum { CHUNK = 256 << 10, ACK_EVERY = 200 };
@@ -31,13 +32,6 @@ static void fail(const char *what)
 {
 	perror(what);
 	exit(1);
-}
-
-static double now(void)
-{
-	struct timespec t;
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
 }
 
 static void tell(unsigned long n, unsigned long long bytes, double begin)

@@ -14,6 +14,8 @@
  *   publisher PORT EXCHANGE QUEUE TYPE - COUNT arrivals
  *                     consumes so many; when each arrived, likewise. Tells on standard error
  *                     when it is ready. */
+#include "clock.h"
+
 #include "../../lib/catalog.h"
 
 #include <amqp.h>
@@ -28,7 +30,6 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
-#include <time.h>
 #include <unistd.h>
 
 enum { CHANNEL = 1, FRAME_MAX = 131072, BATCH = 512, REST_US = 5000 };
@@ -46,13 +47,6 @@ static void fail(const char *what)
 {
 	fprintf(stderr, "publisher: %s\n", what);
 	exit(1);
-}
-
-static double now(void)
-{
-	struct timespec t;
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
 }
 
 /* Of an event's JSON: <group>.<event>. */

@@ -11,6 +11,8 @@
  * FILE (publisher.c). Prints "ours theirs", confirmed messages a second, for each pair of turns,
  * until either has COUNT confirmed. What was on its way when the other was stopped is confirmed in
  * the first part of a turn, which is not counted. Both go on in the end. */
+#include "clock.h"
+
 #include "../../lib/cursor.h"
 
 #include <fcntl.h>
@@ -18,7 +20,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/mman.h>
-#include <time.h>
 #include <unistd.h>
 
 enum { FIRST_US = 400000, COUNTED_US = 1000000 };
@@ -31,13 +32,6 @@ static void fail(const char *what)
 {
 	perror(what);
 	exit(1);
-}
-
-static double now(void)
-{
-	struct timespec t;
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
 }
 
 static unsigned long ours(void)

@@ -2,7 +2,6 @@
 """The usual stage of an end-to-end test: a box with a private Cyrus and a private notifyd."""
 
 import json
-import os
 import socket
 import threading
 
@@ -64,7 +63,7 @@ class World:
         text = "".join(json.dumps(e) + "\n" for e in events)
         return self.notifyd.ctl("send", "-", input=text)
 
-    def mark(self, subscriber, timeout=10):
+    def mark(self, subscriber, timeout=60):
         """Sends an event of a kind of its own until the subscriber has it."""
         for _ in range(timeout * 2):
             self.markers += 1
@@ -86,7 +85,7 @@ class World:
             since = len(subscriber.events)
             step.act()
             try:
-                subscriber.wait(lambda e: not tour.find(e, step, since)[1], 10)
+                subscriber.wait(lambda e: not tour.find(e, step, since)[1])
             except Failed as e:
                 raise Failed("%s: %s\n%s" % (step, "; ".join(
                     tour.find(subscriber.events, step, since)[1]), e)) from None

@@ -84,7 +84,7 @@ class Journal:
             found.append(Record(flags, parts[:4], parts[4]))
         return False
 
-    def until(self, enough, timeout=10):
+    def until(self, enough, timeout=30):
         """New records until enough(records) is true; after the time-out what there is."""
         records, end = [], time.monotonic() + timeout
         while True:

@@ -62,7 +62,7 @@ def filtered(world, stage):
         path = world.local if name == "local" else world.box.at("run", name)
         subscriber = world.subscribe("matrix", path)
         try:
-            subscriber.wait(lambda got, n=len(want): len(got) >= n, 10)
+            subscriber.wait(lambda got, n=len(want): len(got) >= n)
             time.sleep(SETTLE)
         except Failed as e:
             bad.append("%s: %s" % (name, e))

@@ -91,6 +91,12 @@ class Notifyd:
                          % (self.process and self.process.returncode,
                             self.box.at("log", "notifyd.log")))
 
+    def reload(self, answer="configuration reloaded"):
+        """Sends SIGHUP and waits for the line of the log that answers it."""
+        seen = self.log().count(answer)
+        os.kill(self.process.pid, signal.SIGHUP)
+        wait_for("log line %r" % answer, lambda: self.log().count(answer) > seen)
+
     def log(self):
         with open(self.box.at("log", "notifyd.log"), encoding="utf-8") as f:
             return f.read()

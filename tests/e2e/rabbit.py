@@ -155,7 +155,7 @@ class Rabbit:
                 connection.close()
         wait_for("queue %s is declared" % name, there, timeout, every=0.1)
 
-    def settled(self, name, timeout=30):
+    def settled(self, name, timeout=60):
         """Waits until a quorum queue outlives a kill -9: Ra writes its name to a table on disk about
         a second after it was declared, and a node killed before that never finds the queue again."""
         base = self.at("mnesia")

@@ -118,10 +118,10 @@ class Subscriber:
                                                 self.other[-3:], self.error))
                 self.changed.wait(min(left, 0.5))
 
-    def count(self, n, timeout=20):
+    def count(self, n, timeout=60):
         self.wait(lambda e: len(e) >= n, timeout, "%d events" % n)
 
-    def find(self, name, since=0, timeout=20, **want):
+    def find(self, name, since=0, timeout=60, **want):
         """The first event of that name from index since on that has these parameters."""
         def look(events):
             for e in events[since:]:

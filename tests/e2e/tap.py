@@ -50,7 +50,7 @@ class Cases:
             return fn
         return add
 
-    def run(self, setup, timeout=120):
+    def run(self, setup, timeout=180):
         """setup() returns a world with close() and logs(). Never returns."""
         signal.signal(signal.SIGTERM, self._interrupted)
         signal.signal(signal.SIGINT, self._interrupted)

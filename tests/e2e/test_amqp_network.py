@@ -20,7 +20,6 @@ import time
 
 from certificates import Authority
 from harness import World
-from processes import wait_for
 from proxy import DOWN, UP, Proxy
 from rabbit import Rabbit
 from tap import check, same
@@ -302,4 +301,4 @@ def keys(world):
          "status of notifyd -t with a good one")
 
 
-case.run(setup, 180)
+case.run(setup)

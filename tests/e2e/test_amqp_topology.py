@@ -83,7 +83,7 @@ def setup():
         world.notifyd.start()
         for name in ("words", "heads", "hash", "rest", "flow", "lost", "pair", "cert"):
             wait_for("sink %s is connected" % name,
-                     lambda n=name: state(world, n).startswith("connected to"), 30, every=0.2)
+                     lambda n=name: state(world, n).startswith("connected to"), every=0.2)
     except BaseException:
         world.close()
         raise
@@ -142,7 +142,7 @@ def event(domain, n, kind="MessageRead", owner="john.doe", user="jane", **more):
             **more}
 
 
-def take(world, queue, count, timeout=30):
+def take(world, queue, count, timeout=60):
     """(method, properties, body) of so many messages, in order."""
     got = []
 
@@ -231,7 +231,7 @@ def stream(world):
     wait_for("the stream has them", lambda: any(
         row.split() == ["flow", "stream", "100"] for row in world.rabbit.ctl(
             "-q", "list_queues", "name", "type", "messages", "--no-table-headers").splitlines()),
-             30, every=0.5)
+             every=0.5)
     channel(world, lambda c: c.queue_declare("flow", durable=True, arguments={
         "x-queue-type": "stream", "x-max-age": "7D", "x-stream-max-segment-size-bytes": 1000000}))
 
@@ -273,7 +273,7 @@ def external(world):
         "403 ACCESS_REFUSED.*give the user the permission", sink(world, "cert").get("error") or ""))
 
 
-@case("unroutable: dead-letter: those alone, over one connection, nothing twice", 120)
+@case("unroutable: dead-letter: those alone, over one connection, nothing twice")
 def homeless(world):
     channel(world, lambda c: (c.queue_declare("lost", durable=True),
                               c.queue_bind("lost", "mail.lost", "flags.MessageRead")))
@@ -296,7 +296,7 @@ def empty(world, queue):
          "messages left")
 
 
-@case("events larger than the broker takes are dead letters, with the size in the reason", 120)
+@case("events larger than the broker takes are dead letters, with the size in the reason")
 def large(world):
     dead = sink(world, "lost")["dropped"]
     big = [40, 41, 90]
@@ -323,4 +323,4 @@ def frames(world):
     same([len(body) for _, _, body in take(world, "lost", len(sizes))], sizes, "bodies")
 
 
-case.run(setup, 120)
+case.run(setup)

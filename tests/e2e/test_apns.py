@@ -72,10 +72,6 @@ class Phones(World):
         return next(s for s in json.loads(self.notifyd.ctl("status", "--json").stdout)["sinks"]
                     if s["name"] == "phones")
 
-    def log(self):
-        with open(self.box.at("log", "notifyd.log"), encoding="utf-8") as f:
-            return f.read()
-
     def settled(self):
         wait_for("the sink has seen everything",
                  lambda: (self.status()["lag"] or {}).get("events") == 0)
@@ -128,7 +124,7 @@ def deliver(world):
 
 @case("what was due is an event too, without the token")
 def push_due(world):
-    e = world.live.find("PushDue", user=JOHN, timeout=20)
+    e = world.live.find("PushDue", user=JOHN)
     same(e["apsAccountId"], "ACCOUNT-1")
     same(e["apsDeviceHash"], hashlib.sha256(apns.device(1).encode()).hexdigest())
     same(e["mailboxes"], ["INBOX"])
@@ -167,7 +163,7 @@ def filtered(world):
     same([d["user"] for d in world.devices()], [JOHN])
 
 
-@case("1,000 changes with kill -9 among them are one push", timeout=120)
+@case("1,000 changes with kill -9 among them are one push")
 def gathering(world):
     begun = time.monotonic()
     world.flags(500)
@@ -188,12 +184,12 @@ def gathering(world):
         world.seen += more
 
 
-@case("pushes wait for a server that is down, through kill -9 of everything", timeout=120)
+@case("pushes wait for a server that is down, through kill -9 of everything")
 def outage(world):
     world.apns.stop()
     world.cyrus.deliver(message("In the dark"))
     world.settled()
-    wait_for("the log tells it", lambda: "; pushes wait" in world.log())
+    wait_for("the log tells it", lambda: "; pushes wait" in world.notifyd.log())
     wait_for("status tells it", lambda: "retrying" in world.status()["state"] or
              "refused" in world.status()["state"])
     workers = world.notifyd.children()
@@ -280,7 +276,7 @@ def certificate(world):
 
 @case("no token in logs and status")
 def secrets(world):
-    text = (world.notifyd.ctl("status").stdout + world.log() +
+    text = (world.notifyd.ctl("status").stdout + world.notifyd.log() +
             world.notifyd.ctl("devices", "list").stdout)
     for n in range(1, 5):
         check(apns.device(n) not in text.lower(), "a token is in %s" % text)

@@ -49,7 +49,7 @@ def begin(world):
 @case("a second notifyd is refused while the first lives")
 def second(world):
     p = world.notifyd.launch("second")
-    status = p.wait(10)
+    status = p.wait(60)
     check(status != 0, "the second one ended with status 0")
     world.notifyd.alive()
     with open(world.box.at("log", "second.log"), encoding="utf-8") as f:
@@ -123,7 +123,7 @@ def kills(world):
             except ProcessLookupError:
                 pass
     for p in producers:
-        same(p.process.wait(30), 0, "exit status of " + p.label)
+        same(p.process.wait(60), 0, "exit status of " + p.label)
         world.box.started.remove(p.process)
     last = time.monotonic()
     try:
@@ -157,7 +157,7 @@ def orphans(world):
                 pass
         return not [n for n in names.values() if n.startswith("notifyd")]
 
-    wait_for("the workers end by themselves: %s" % names, left, 20)
+    wait_for("the workers end by themselves: %s" % names, left)
 
 
 case.run(setup)

@@ -241,7 +241,7 @@ MODES = [
 ]
 
 
-@case("every mode and size, LMTP and APPEND, by the same living imapd", timeout=180)
+@case("every mode and size, LMTP and APPEND, by the same living imapd")
 def modes(world):
     for mode, size, expected in MODES:
         configure(world, mode, size)

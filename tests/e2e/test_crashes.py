@@ -95,7 +95,7 @@ def dies(server, service, act):
     if server.devlog.active:
         told = re.compile(service + r"\[\d+\]: .*" + re.escape(ASSERTION))
         wait_for("syslog tells of the assertion in " + service,
-                 lambda: told.search(server.syslog()[before:]), 5)
+                 lambda: told.search(server.syslog()[before:]))
 
 
 def lives(server, act, *events):

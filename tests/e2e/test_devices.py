@@ -12,7 +12,7 @@ import tap
 tap.need(cyrus_imapd="/usr/lib/cyrus/bin/imapd")
 
 from harness import World
-from processes import Failed, wait_for
+from processes import wait_for
 from tap import check, same
 
 case = tap.Cases()
@@ -113,7 +113,6 @@ def exported(world):
 
 @case("lines that come slowly do not hold the sink up")
 def slowly(world):
-    log = world.box.at("log", "notifyd.log")
     devices(world, "remove", "ACCOUNT-1")
     p = subprocess.Popen([world.notifyd.notifyctl, "-C", world.cyrus.imapd_conf, "devices", "import",
                           "-"], stdin=subprocess.PIPE, text=True)
@@ -127,8 +126,7 @@ def slowly(world):
         p.stdin.close()
         same(p.wait(60), 0, "exit status")
     check("SLOW" in devices(world, "list").stdout, "it is not there")
-    with open(log, encoding="utf-8") as f:
-        check("locked" not in f.read(), "the sink met a lock")
+    check("locked" not in world.notifyd.log(), "the sink met a lock")
     devices(world, "remove", "SLOW")
     devices(world, "remove", "MEANWHILE")
     register(world, JOHN, "ACCOUNT-1", ["INBOX"])
@@ -149,8 +147,8 @@ def waits_for_input(pid):
 
 @case("the running sink knows at once")
 def running(world):
-    def due(account, timeout=20):
-        return world.live.find("PushDue", apsAccountId=account, timeout=timeout)
+    def due(account):
+        return world.live.find("PushDue", apsAccountId=account)
     new_mail(world, JOHN)
     due("ACCOUNT-1")
     devices(world, "remove", "ACCOUNT-1")
@@ -174,8 +172,7 @@ def many(world):
     devices(world, "import", "-", input=lines)
     register(world, JANE, "ACCOUNT-9", [])
     same(len(listed(world)), 20002)
-    with open(world.box.at("log", "notifyd.log"), encoding="utf-8") as f:
-        check("locked" not in f.read(), "the sink met a lock")
+    check("locked" not in world.notifyd.log(), "the sink met a lock")
 
 
 @case("mistakes, each told once, without what the line holds")

@@ -47,7 +47,7 @@ def none(world, word):
 @case("all is well: no finding but those on a test's folder; --json and text agree")
 def well(world):
     imap = world.cyrus.imap()
-    wait_for("no finding", lambda: findings(world) == [], 20)
+    wait_for("no finding", lambda: findings(world) == [])
     r = world.notifyd.ctl("doctor", check=False)
     check("is where old files are cleaned away" in r.stdout, r.stdout)
     check(r.stdout.rstrip().endswith("warnings"), r.stdout)
@@ -91,7 +91,7 @@ def sinks(world):
     none(world, "sink local")
     world.notifyd.start()
     wait_for("the sink is found", lambda: any(
-        "sink broken does not deliver: retrying" in line for line in findings(world)), 20)
+        "sink broken does not deliver: retrying" in line for line in findings(world)))
     world.cyrus.configure({"notifyd_sinks": "local", "notifyd_broken_type": None,
                            "notifyd_broken_path": None, "notifyd_broken_from": None})
     world.notifyd.stop()
@@ -136,4 +136,4 @@ def stock(world):
     world.cyrus.hook, world.cyrus.services = hook, services
 
 
-case.run(setup, 60)
+case.run(setup)

@@ -125,7 +125,7 @@ def several(world):
     same(e["messageHeaders"], {"6": {"Subject": "b"}}, "headers")
 
 
-@case("hostile mail: what is too much is left out and told; the sinks live on", timeout=90)
+@case("hostile mail: what is too much is left out and told; the sinks live on")
 def hostile(world):
     mails = {
         "fields@example.org": "X: y\r\n" * 10000,
@@ -140,7 +140,7 @@ def hostile(world):
     for user, mail in mails.items():
         world.send([event(user, {"6": mail})])
     for user in mails:
-        e = world.live.find("MessageNew", user=user, timeout=30)
+        e = world.live.find("MessageNew", user=user)
         check(("vnd.mboxevent.headersCut" in e) == (user[:3] not in ("not", "odd")),
               "%s: headersCut is %s" % (user, e.get("vnd.mboxevent.headersCut")))
     print("# %.2f s from the first sent to the last received" % (time.monotonic() - begun))

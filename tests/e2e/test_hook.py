@@ -229,4 +229,4 @@ def remade(world):
     live.find("MessageAppend", **subject("New journal"))
 
 
-case.run(setup, 60)
+case.run(setup)

@@ -232,4 +232,4 @@ def storm(world):
         c.close(selector)
 
 
-case.run(setup, 60)
+case.run(setup)

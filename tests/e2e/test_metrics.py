@@ -404,11 +404,8 @@ def taken(world):
         s.listen()
         world.cyrus.configure({"notifyd_metrics": "127.0.0.1:%d" % port})
         os.kill(world.notifyd.process.pid, signal.SIGHUP)
-
-        def told():
-            with open(world.box.at("log", "notifyd.log"), encoding="utf-8") as f:
-                return "127.0.0.1:%d: Address already in use; choose another port" % port in f.read()
-        wait_for("a line in the log", told)
+        wait_for("a line in the log", lambda: "127.0.0.1:%d: Address already in use; choose another "
+                 "port" % port in world.notifyd.log())
     wait_for("metrics", Scraper(("127.0.0.1", port)).up)
 
 

@@ -124,7 +124,7 @@ def restart(world):
     same(e["prevUidValidity"], was, "prevUidValidity")
 
 
-@case("killed with -9 again and again: each of %d resets arrives" % MANY, timeout=120)
+@case("killed with -9 again and again: each of %d resets arrives" % MANY)
 def kills(world):
     url = folder("Box%d", "%d")
     world.send([{"event": "MailboxCreate", "user": "john@example.org", "uri": url % (n, 1000 + n)}

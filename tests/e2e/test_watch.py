@@ -84,7 +84,7 @@ class Terminal:
                     return f
             return None
         try:
-            return wait_for(what, look, 40)
+            return wait_for(what, look)
         except Failed as e:
             raise Failed("%s: %r" % (e, self.out[-2000:])) from None
 
@@ -93,8 +93,8 @@ class Terminal:
 
     def ended(self):
         """Its exit status; the terminal is as it was, and the screen is given back."""
-        code = self.process.wait(20)
-        wait_for("the screen", lambda: self.out.rstrip().endswith(LEAVE), 20)
+        code = self.process.wait(60)
+        wait_for("the screen", lambda: self.out.rstrip().endswith(LEAVE))
         same(self.out.count(ENTER), self.out.count(LEAVE), "screens taken and given back")
         now = termios.tcgetattr(self.slave)
         same(now, self.before, "the terminal's settings")
@@ -217,7 +217,7 @@ def colours(world):
         if more:
             same(json.loads(got.splitlines()[0])["notifyd"]["running"], True, "a line an object")
         p.stdout.close()
-        same(p.wait(20), 0, "exit status once nobody reads")
+        same(p.wait(60), 0, "exit status once nobody reads")
         same(p.stderr.read(), b"", "errors")
         p.stderr.close()
 

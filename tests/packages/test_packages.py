@@ -170,7 +170,7 @@ class World:
         """Waits for its MessageNew in the journal."""
         return wait_for("the event of %s" % subject, lambda: [
             line for line in self.debian.run("notifyctl", "tail", check=False).stdout.splitlines()
-            if '"event":"MessageNew"' in line and subject in line], 30, every=0.5)
+            if '"event":"MessageNew"' in line and subject in line], every=0.5)
 
     def metrics(self):
         client = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
@@ -249,21 +249,21 @@ def used(world):
     same(d.run("stat", "-c", "%a %U %G", "/var/spool/mboxevent").stdout, "700 cyrus mail\n",
          "the journal")
     d.start("notifyd.service")
-    wait_for("notifyd's socket", lambda: os.path.exists(d.at("/run/notifyd/events")), 30)
+    wait_for("notifyd's socket", lambda: os.path.exists(d.at("/run/notifyd/events")))
     d.start("cyrus-imapd.service")
     wait_for("Cyrus's LMTP socket", lambda: os.path.exists(d.at("/run/cyrus/socket/lmtp")), 60)
     world.deliver("first-message")
     print("# " + world.tail("first-message")[0][:200])
     check("listening" in d.run("notifyctl", "status").stdout, "status")
     wait_for("it in the metrics", lambda: re.search(
-        r'^mboxevent_events_total\{group="message"\} [1-9]', world.metrics(), re.M), 20)
+        r'^mboxevent_events_total\{group="message"\} [1-9]', world.metrics(), re.M))
 
 
 @case("doctor finds nothing there, and then each thing that is broken", 300)
 def doctor(world):
     d, journal = world.debian, "/var/spool/mboxevent"
     conf = d.read("/etc/imapd.conf")
-    wait_for("no finding", lambda: world.doctor() == "", 20, every=1)
+    wait_for("no finding", lambda: world.doctor() == "", every=1)
 
     def finds(*words):
         found = world.doctor()
@@ -286,7 +286,7 @@ def doctor(world):
     d.write("/etc/imapd.conf", conf + "notifyd_sinks: local orphan\nnotifyd_local_type: unix\n"
             "notifyd_orphan_type: null\n")
     d.running[0].send_signal(signal.SIGHUP)
-    wait_for("its cursor", lambda: os.path.exists(cursor), 20)
+    wait_for("its cursor", lambda: os.path.exists(cursor))
     d.write("/etc/imapd.conf", conf)
     d.running[0].send_signal(signal.SIGHUP)
     finds("cursors/orphan is the place of a sink that notifyd_sinks does not name")
@@ -298,7 +298,7 @@ def doctor(world):
     world.deliver("keeps-lmtpd-there")
     finds("run a hook that was replaced since")
     d.running[0].terminate()  # notifyd
-    wait_for("notifyd has ended", lambda: "notifyd does not run" in world.doctor(), 20, every=1)
+    wait_for("notifyd has ended", lambda: "notifyd does not run" in world.doctor(), every=1)
     d.stop()
     # stock Cyrus, as it would be without the drop-in
     dropin = d.at("/lib/systemd/system/cyrus-imapd.service.d/mboxevent.conf")
@@ -313,7 +313,7 @@ def doctor(world):
     d.start("cyrus-imapd.service")
     wait_for("Cyrus answers", lambda: _try(lambda: world.deliver("hook-again")), 60, every=1)
     world.tail("hook-again")
-    wait_for("no finding", lambda: world.doctor() == "", 20, every=1)
+    wait_for("no finding", lambda: world.doctor() == "", every=1)
 
 
 @case("upgraded while it all runs: journal and cursors stay", 300)
