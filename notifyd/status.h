@@ -2,10 +2,10 @@
 /* What a worker says of itself for `notifyctl status`: one JSON object in
  * <journal>/status/<sink>, preallocated and overwritten in place (on a full disk too).
  * The file is STATUS_SIZE bytes at all times: the object, spaces, a line feed. Keys:
- *   checksum (16 hex digits: XXH3-64 of all that follows them), version 1, state, connection (a
- * word of status_links), since (of that state), pid, started, delivered, dropped, discarded,
- * resent, failures, inFlight, position (16 hex digits or null), updated, error (or null), errorTime
- * (or null)
+ *   checksum (16 hex digits: XXH3-64 of all that follows them),
+ *   version 1, state, connection (a word of status_links), since (of that state), pid, started,
+ *   delivered, dropped, discarded, resent, failures, inFlight,
+ *   position (16 hex digits or null), updated, error (or null), errorTime (or null)
  *
  * Times are seconds since 1970 UTC with milliseconds. What is counted goes on where the worker
  * before left it, but for what that counted in its last second if it was killed. */
