@@ -35,6 +35,7 @@ int __wrap_getaddrinfo(const char *host, const char *port, const struct addrinfo
 		return __real_getaddrinfo(host, port, hints, list_r);
 	pthread_mutex_lock(&lock);
 	calls++;
+	pthread_cond_broadcast(&changed);
 	while (hangs)
 		pthread_cond_wait(&changed, &lock);
 	answered++;
