@@ -22,7 +22,8 @@ def setup():
 
 
 def findings(world, conf=None):
-    """As 'error: ...' and 'warning: ...'. What belongs to a test's own folder is left out."""
+    """As 'error: ...' and 'warning: ...'. What belongs to a test's own folder is left out, and what
+    is said of the hook where it would be installed, which this test does not use."""
     r = world.box.run([world.notifyd.notifyctl, "-C", conf or world.cyrus.imapd_conf, "doctor",
                        "--json"], check=False)
     if r.returncode not in (0, 78):
@@ -30,7 +31,7 @@ def findings(world, conf=None):
     lines = ["%s: %s" % (f["severity"], f["finding"]) for f in json.loads(r.stdout)]
     same(r.returncode, 78 if lines else 0, "exit status")
     return [line for line in lines if "is where old files are cleaned away" not in line
-            and "the hook /usr" not in line]
+            and "the hook /" not in line]
 
 
 def finds(world, *words, conf=None):
