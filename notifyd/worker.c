@@ -749,6 +749,7 @@ int worker_main(const char *conf_path, const char *name, int link_fd)
 		w.sink->worker = &w;
 		w.patience =
 		    (unsigned)(conf_num(&settings->notifyd, "notifyd_stall") / 1000) + GRACE_S;
+		alarm(w.patience); /* its first event may be the one on which it hangs */
 		log_open("notifyd",
 		         conf_num(&settings->notifyd, "notifyd_log") == SETTINGS_LOG_SYSLOG);
 		journalfd = open(w.sink->journal, O_RDONLY | O_DIRECTORY | O_CLOEXEC);

@@ -193,17 +193,27 @@ def stopped(world):
 
 @case("SIGHUP: a worker that hangs lets go of its sink in the end")
 def hung(world):
-    world.cyrus.configure({"notifyd_stuck_mode": "stall"})
+    # One hangs after a while, the other on what waits for it when it begins.
+    world.cyrus.configure({"notifyd_sinks": "local good stuck early", "notifyd_early_type": "fail",
+                           "notifyd_early_mode": "send", "notifyd_stuck_mode": "stall"})
     world.notifyd.reload()
+    wait_for("its cursor", lambda: os.path.exists(world.box.at("journal", "cursors", "early")))
     world.send([event(1117)])
+    wait_for("it waits", lambda: status(world, "early")["state"].startswith("retrying"))
+    world.cyrus.configure({"notifyd_early_mode": "stall"})
+    world.notifyd.reload()
     time.sleep(2)
-    world.cyrus.configure({"notifyd_stuck_mode": "drop"})
+    world.cyrus.configure({"notifyd_early_mode": "drop", "notifyd_stuck_mode": "drop"})
     world.notifyd.reload()
 
-    def buried():
-        return 1117 in [x["event"]["vnd.example.n"] for x in world.notifyd.dead("stuck")]
+    def buried(sink):
+        return 1117 in [x["event"]["vnd.example.n"] for x in world.notifyd.dead(sink)]
 
-    wait_for("the next worker", buried, 60)
+    for sink in ("stuck", "early"):
+        wait_for("the next worker of " + sink, lambda name=sink: buried(name))
+    del world.cyrus.conf["notifyd_early_type"], world.cyrus.conf["notifyd_early_mode"]
+    world.cyrus.configure({"notifyd_sinks": "local good stuck"})
+    world.notifyd.reload()
 
 
 @case("a file of one sink that can't be read stops no other sink")
