@@ -135,9 +135,9 @@ static void write_events(const char *dir, int who, bool sync)
 		int r = journal_append(j, &rec, &pos, &why);
 		shared->pos[who][n] = pos;
 		shared->kind[who][n] = r + 2;
+		/* It is asked again after 100 ms only: not all of the events meanwhile. */
 		if (r < 0)
-			usleep(
-			    2000); /* it asks again after 100 ms: not all of the events at once */
+			usleep(2000);
 		else if (!sync && n % 16 == 0)
 			usleep(200);
 	}
